@@ -315,9 +315,14 @@ def _reachable(bin_dir: Path, directory: Path, account: pwd.struct_passwd | None
     try:
         _run([program, "--version"], account)
     except PermissionError:
+        package = bin_dir.parent.parent
         copy = directory / "installation"
-        shutil.copytree(bin_dir.parent, copy, symlinks=True, ignore=shutil.ignore_patterns("include"))
-        return copy / "bin"
+        for part in (package, package.with_name(f"{package.name}.libs")):  # the programs look for it there
+            if part.exists():
+                shutil.copytree(
+                    part, copy / part.name, symlinks=True, ignore=shutil.ignore_patterns("include")
+                )
+        return copy / bin_dir.relative_to(package.parent)
     return bin_dir
 
 
