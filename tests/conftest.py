@@ -8,15 +8,19 @@ skipped test a failure.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from typing import TypeVar
 
 import hypothesis
 import pytest
 
 from tests.helpers import servers
+from tests.helpers.certificates import Authority
 from tests.helpers.servers import PostgresServer
 
-SERVER_FIXTURES = {"postgres", "database", "create_database", "tls_postgres"}
+SERVER_FIXTURES = {"postgres", "tls_postgres"}
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 #: A skip whose reason starts so is about the server under test, not about a missing tool.
 NOT_APPLICABLE = "not applicable: "
@@ -34,6 +38,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.integration)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return _judge_skip((yield))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return _judge_skip((yield))
+
+
+def _judge_skip(report: Report) -> Report:
+    """Where skips are not allowed, a skipped test is a failed one."""
+    if os.environ.get("PGCRYPT_TEST_NO_SKIPS") and report.skipped and not hasattr(report, "wasxfail"):
+        reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+        if NOT_APPLICABLE not in reason:
+            report.outcome = "failed"
+            report.longrepr = f"skipped although skips are not allowed here: {reason}"
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +86,29 @@ def create_database(postgres: PostgresServer) -> Iterator[Callable[[], str]]:
     yield create
     for name in created:
         postgres.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def certificate_authority() -> Authority:
+    return Authority()
+
+
+@pytest.fixture(scope="session")
+def tls_postgres(certificate_authority: Authority) -> Iterator[PostgresServer]:
+    """A server that takes TLS, its certificate issued for localhost and 127.0.0.1.
+
+    Always Debian's: the embedded one is built without TLS.
+    """
+    issued = certificate_authority.issue("localhost", "localhost", "127.0.0.1")
+    files = {
+        "server.crt": issued.certificate,
+        "server.key": issued.private_key,
+        "root.crt": certificate_authority.certificate,
+    }
+    settings = {"ssl": "on", "ssl_ca_file": "root.crt"}
+    try:
+        servers.bin_dir_of("debian")
+    except servers.ServerUnavailable as unavailable:
+        pytest.skip(str(unavailable))
+    with servers.running("debian", settings, files=files) as server:
+        yield server

@@ -12,6 +12,7 @@ import pytest
 from psycopg import sql
 
 from tests.helpers import servers
+from tests.helpers.certificates import Authority
 from tests.helpers.servers import PostgresServer
 
 
@@ -101,6 +102,21 @@ def test_stops_and_leaves_nothing() -> None:
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     assert not directory.exists()
+
+
+def test_tls_is_verifiable(
+    tls_postgres: PostgresServer, certificate_authority: Authority, tmp_path: Path
+) -> None:
+    root = tmp_path / "root.crt"
+    root.write_bytes(certificate_authority.certificate)
+    dsn = tls_postgres.dsn(tcp=True)
+    with psycopg.connect(dsn, sslmode="verify-full", sslrootcert=str(root)) as connection:
+        assert connection.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone() == (
+            True,
+        )
+    root.write_bytes(Authority("another").certificate)
+    with pytest.raises(psycopg.OperationalError, match="certificate verify failed"):
+        psycopg.connect(dsn, sslmode="verify-full", sslrootcert=str(root))
 
 
 def test_says_why_it_did_not_start() -> None:

@@ -1,0 +1,64 @@
+# Every target works from a bare checkout: it makes .venv first, and again when pyproject.toml changes.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format lint types imports bench fuzz clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SOURCES := pgcrypt_proxy tests $(wildcard bench)
+
+# Any of these that is 3.11 or newer, the first wins; PYTHON=... on the command line overrides.
+PYTHON ?= $(shell for python in python3.11 python3 python3.13 python3.12 python; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; \
+	done)
+
+# Workers for pytest-xdist, and anything else for pytest: make test PYTEST_ARGS="-k startup"
+WORKERS ?= auto
+PYTEST_ARGS ?=
+
+help: ## Show this
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(STAMP) ## See it work in a minute: a PostgreSQL, a proxy, an application, and what the server stores
+	$(BIN)/pgcrypt-proxy demo
+
+test: $(STAMP) ## Run the tests against a real PostgreSQL that comes with the development dependencies
+	$(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+check: lint types imports ## All that a change must pass: format, lint, types, layers, tests with coverage
+	$(MAKE) --no-print-directory test PYTEST_ARGS="--cov --cov-report=term $(PYTEST_ARGS)"
+
+format: $(STAMP) ## Put the code into its one form
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+imports: $(STAMP)
+	$(BIN)/lint-imports
+
+bench: $(STAMP) ## Measure what the proxy adds
+	$(BIN)/python -m bench
+
+fuzz: $(STAMP) ## Run the property tests with a hundred times the examples
+	HYPOTHESIS_PROFILE=deep $(BIN)/pytest -n $(WORKERS) -m "not integration" --timeout=1800 $(PYTEST_ARGS)
+
+clean: ## Remove all that the other targets made
+	rm -rf $(VENV) dist build htmlcov .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -f .coverage .coverage.* coverage.xml
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "pgcrypt-proxy needs Python 3.11 or newer; none of python3.11, python3 is. \
+	Install one, or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' || { \
+	echo "$(PYTHON) has no venv module; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,dev]'
+	@touch $@
