@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from pgcrypt_proxy.errors import ConfigError, PolicyError
+from pgcrypt_proxy.ops import catalog_loader
+from pgcrypt_proxy.ops.connect import connect
+from pgcrypt_proxy.policy.model import KeyringSettings, Policy
+
+TABLES = """
+CREATE TABLE public.users (id int PRIMARY KEY, gone int, email text, age int);
+ALTER TABLE public.users DROP COLUMN gone;
+CREATE TABLE public.orders (id int, total int);
+"""
+
+
+def policy(*rules) -> Policy:
+    return Policy(version=1, keyring=KeyringSettings("file", {"path": "x"}), rules=tuple(rules))
+
+
+def seal(connection: psycopg.Connection, column: str, search: str = "{equality}") -> int:
+    """Give a column of an empty table its sealed type, as protect does."""
+    schema, table, name = column.split(".")
+    row = connection.execute(
+        "INSERT INTO pgcrypt.columns"
+        " (logical_type, data_class, search, index_domain, schema_name, table_name, column_name)"
+        " VALUES ('text', 'pii', %s, %s, %s, %s, %s) RETURNING id",
+        [search, column, schema, table, name],
+    ).fetchone()
+    assert row is not None
+    connection.execute(f"CREATE DOMAIN pgcrypt.sealed_{row[0]} AS pgcrypt.sealed")
+    connection.execute(
+        f"ALTER TABLE {schema}.{table} ALTER {name} TYPE pgcrypt.sealed_{row[0]} USING NULL::pgcrypt.sealed_{row[0]}"
+    )
+    return int(row[0])
+
+
+def names(catalog, what) -> set[str]:
+    return {relation.name for relation in catalog.relations.values() if what(relation)}
+
+
+def derived(catalog) -> set[str]:
+    return names(catalog, lambda relation: relation.is_derived)
+
+
+def test_relations_come_with_their_live_columns(connection):
+    connection.execute(TABLES)
+    connection.execute("CREATE TEMP TABLE passing (a int)")
+    catalog = catalog_loader.load(connection, policy(), version=4)
+    assert catalog.version == 4
+    assert names(catalog, lambda _: True) == {"users", "orders"}
+    (users,) = catalog.by_name["users"]
+    assert [(c.name, c.attribute_number, c.type_oid) for c in users.columns] == [
+        ("id", 1, 23),
+        ("email", 3, 25),
+        ("age", 4, 23),
+    ]
+    assert (users.schema, users.kind, users.is_sensitive) == ("public", "r", False)
+
+
+def test_a_sealed_column_is_known_by_its_type(connection, rule):
+    connection.execute(TABLES)
+    column_id = seal(connection, "public.users.email")
+    catalog = catalog_loader.load(connection, policy(rule("public.users.email", search=("equality",))))
+    (column,) = catalog.protected_columns
+    (users,) = catalog.by_name["users"]
+    assert (column.id, column.qualified_name, column.attribute_number) == (column_id, "public.users.email", 3)
+    assert column.is_armed
+    assert column.relation_oid == users.oid
+    assert column.search == {"equality"}
+    assert column.domain_oid == users.columns[1].type_oid
+    assert catalog.sensitive_names == {"users"}
+
+
+def test_a_renamed_column_asks_for_its_new_name(connection, rule):
+    connection.execute(TABLES)
+    seal(connection, "public.users.email")
+    connection.execute("ALTER TABLE public.users RENAME email TO mail")
+    with pytest.raises(PolicyError, match=r"rules/test.yaml:7: .*email is called public.users.mail now"):
+        catalog_loader.load(connection, policy(rule("public.users.email", search=("equality",))))
+
+
+def test_a_rule_that_is_not_sealed_yet_is_not_armed(connection, rule):
+    connection.execute(TABLES)
+    catalog = catalog_loader.load(connection, policy(rule("public.users.email")))
+    (column,) = catalog.protected_columns
+    assert (column.id, column.is_armed, column.domain_oid) == (0, False, 0)
+
+
+@pytest.mark.parametrize("name", ["public.missing.email", "public.users.missing"])
+def test_a_rule_without_its_column_is_unmet(connection, rule, name):
+    connection.execute(TABLES)
+    catalog = catalog_loader.load(connection, policy(rule(name)))
+    assert catalog.unmet_rules == {tuple(name.split(".")[:2])}
+    assert catalog.protected_columns == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "right"),
+    [
+        ({"type": "integer"}, "type text"),
+        ({"search": ()}, r"search \[equality\]"),
+        ({"data_class": "secret"}, "data_class pii"),
+        ({"index_domain": "email"}, "index_domain public.users.email"),
+    ],
+)
+def test_a_contradiction_names_line_and_right_value(connection, rule, changes, right):
+    connection.execute(TABLES)
+    seal(connection, "public.users.email")
+    wrong = rule("public.users.email", **{"search": ("equality",), **changes})
+    with pytest.raises(PolicyError, match=f"rules/test.yaml:7: public.users.email is sealed with {right}"):
+        catalog_loader.load(connection, policy(wrong))
+
+
+def test_a_removed_rule_is_refused(connection):
+    connection.execute(TABLES)
+    seal(connection, "public.users.email")
+    with pytest.raises(PolicyError, match="a rule was removed while its column holds envelopes"):
+        catalog_loader.load(connection, policy())
+
+
+def test_a_rule_for_a_view_is_refused(connection, rule):
+    connection.execute(TABLES + "CREATE VIEW public.v AS SELECT email FROM public.users")
+    with pytest.raises(PolicyError, match="is a view"):
+        catalog_loader.load(connection, policy(rule("public.v.email")))
+
+
+def test_a_sealed_type_without_its_row_is_refused(connection, rule):
+    connection.execute(TABLES)
+    seal(connection, "public.users.email")
+    connection.execute("DELETE FROM pgcrypt.columns")
+    with pytest.raises(PolicyError, match="does not list"):
+        catalog_loader.load(connection, policy(rule("public.users.email", search=("equality",))))
+
+
+def test_views_are_derived_transitively(connection, rule):
+    connection.execute(
+        TABLES
+        + """
+        CREATE VIEW public.a AS SELECT id FROM public.users;
+        CREATE MATERIALIZED VIEW public.b AS SELECT count(*) FROM public.a;
+        CREATE VIEW public.c AS SELECT 1 FROM public.orders;
+        CREATE RULE r AS ON INSERT TO public.orders DO ALSO DELETE FROM public.users;
+        """
+    )
+    catalog = catalog_loader.load(connection, policy(rule("public.users.email")))
+    assert derived(catalog) == {"a", "b", "orders", "c"}
+
+
+def test_inheritance_parents_and_children_are_derived(connection, rule):
+    connection.execute(
+        """
+        CREATE TABLE public.grandparent (id int);
+        CREATE TABLE public.parent () INHERITS (public.grandparent);
+        CREATE TABLE public.users (email text) INHERITS (public.parent);
+        CREATE TABLE public.child () INHERITS (public.users);
+        CREATE TABLE public.sibling () INHERITS (public.parent);
+        """
+    )
+    catalog = catalog_loader.load(connection, policy(rule("public.users.email")))
+    assert derived(catalog) == {"grandparent", "parent", "child"}
+
+
+def test_a_child_of_a_sealed_parent_needs_no_rule(connection, rule):
+    connection.execute("CREATE TABLE public.users (email text); CREATE TABLE public.child () INHERITS (public.users)")
+    seal(connection, "public.users.email")
+    catalog = catalog_loader.load(connection, policy(rule("public.users.email", search=("equality",))))
+    assert derived(catalog) == {"child"}
+
+
+def test_functions_that_name_a_protected_table_are_tainted(connection, rule):
+    connection.execute(
+        TABLES
+        + """
+        CREATE FUNCTION public.by_source() RETURNS bigint LANGUAGE plpgsql
+            AS 'BEGIN RETURN (SELECT count(*) FROM "public".USERS); END';
+        CREATE FUNCTION public.by_body() RETURNS bigint LANGUAGE sql
+            BEGIN ATOMIC SELECT count(*) FROM public.users; END;
+        CREATE FUNCTION public.by_call() RETURNS bigint LANGUAGE sql AS 'SELECT public.by_source()';
+        CREATE FUNCTION public.add_body(n bigint, x int) RETURNS bigint LANGUAGE sql
+            RETURN n + x + public.by_body();
+        CREATE AGGREGATE public.by_aggregate(int) (SFUNC = public.add_body, STYPE = bigint);
+        CREATE PROCEDURE public.by_procedure() LANGUAGE sql AS 'DELETE FROM public.users';
+        CREATE FUNCTION public.on_change() RETURNS trigger LANGUAGE plpgsql
+            AS 'BEGIN PERFORM 1 FROM public.users; RETURN NEW; END';
+        CREATE FUNCTION public.harmless() RETURNS text LANGUAGE sql AS 'SELECT ''superusers''';
+        CREATE VIEW public.v AS SELECT public.by_call() AS n;
+        """
+    )
+    catalog = catalog_loader.load(connection, policy(rule("public.users.email")))
+    assert catalog.tainted_functions == {
+        "by_source",
+        "by_body",
+        "by_call",
+        "add_body",
+        "by_aggregate",
+        "by_procedure",
+    }
+    assert derived(catalog) == {"v"}
+
+
+def test_a_table_that_is_not_there_yet_taints_too(connection, rule):
+    connection.execute("CREATE FUNCTION public.f() RETURNS void LANGUAGE plpgsql AS 'BEGIN DELETE FROM later; END'")
+    assert catalog_loader.load(connection, policy(rule("public.later.a"))).tainted_functions == {"f"}
+
+
+def test_a_name_that_is_no_word_is_found_in_a_body(connection, rule):
+    connection.execute('CREATE TABLE public."user data" (email text)')
+    connection.execute(
+        "CREATE FUNCTION public.f() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM public.\"user data\"'"
+    )
+    assert catalog_loader.load(connection, policy(rule("public.user data.email"))).tainted_functions == {"f"}
+
+
+def test_without_init_the_error_says_what_to_run(postgres, database):
+    with connect(postgres.dsn(database)) as connection, pytest.raises(ConfigError) as caught:
+        catalog_loader.load(connection, policy())
+    assert "pgcrypt-proxy init" in str(caught.value.hint)
+
+
+def test_inside_a_transaction_its_own_changes_are_seen(connection):
+    with connection.transaction():
+        connection.execute("CREATE TABLE public.fresh (a int)")
+        assert "fresh" in catalog_loader.load(connection, policy()).by_name
