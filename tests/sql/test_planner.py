@@ -1,0 +1,151 @@
+"""What the golden cases do not show: names with several meanings, caching, limits, settings."""
+
+from __future__ import annotations
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+
+from pgcrypt_proxy.sql.catalog import Catalog, Column, Relation
+from pgcrypt_proxy.sql.plan import LiteralSlot, NeedsNames, Plan, Use
+from pgcrypt_proxy.sql.planner import REFUSED_STATEMENT, Planner
+from tests.sql.sample import INT4, TEXT, protected, relations, sample_catalog
+
+
+def two_users() -> Catalog:
+    """`users` in two schemas, one of them protected."""
+    other = Relation(200, "other", "users", "r", (Column("id", 1, INT4), Column("email", 2, TEXT)))
+    return Catalog.build(1, [*relations(), other])
+
+
+def plan(planner: Planner, sql: str, resolved: dict[str, int] | None = None) -> Plan:
+    made = planner.plan(sql, extended=True, resolved=resolved)
+    assert isinstance(made, Plan)
+    return made
+
+
+class TestNames:
+    def test_a_name_in_two_schemas_is_asked_for(self) -> None:
+        made = Planner(two_users()).plan("SELECT email FROM users", extended=True)
+        assert made == NeedsNames(('"users"',))
+
+    def test_the_answer_decides(self) -> None:
+        planner = Planner(two_users())
+        sql = "SELECT email FROM users"
+        assert plan(planner, sql, {'"users"': 200}).is_untouched
+        assert not plan(planner, sql, {'"users"': 100}).is_untouched
+
+    def test_the_cache_keeps_answers_apart(self) -> None:
+        planner = Planner(two_users())
+        sql = "SELECT email FROM users"
+        for _ in range(2):
+            assert plan(planner, sql, {'"users"': 200}).is_untouched
+            assert not plan(planner, sql, {'"users"': 100}).is_untouched
+
+    def test_a_qualified_name_needs_no_question(self) -> None:
+        planner = Planner(two_users())
+        assert plan(planner, "SELECT email FROM other.users").is_untouched
+        assert not plan(planner, "SELECT email FROM public.users").is_untouched
+
+    def test_a_name_without_relation_is_refused(self) -> None:
+        made = plan(Planner(two_users()), "INSERT INTO users (email) VALUES ('x')", {'"users"': 0})
+        assert made.refusal is not None
+        assert made.refusal.code == "42P01"
+
+    def test_a_temporary_table_unknown_to_the_catalog_is_plain(self) -> None:
+        made = plan(Planner(two_users()), "SELECT email FROM users", {'"users"': 99_999})
+        assert made.is_untouched
+
+    def test_unknown_relations_are_seen(self) -> None:
+        planner = Planner(sample_catalog())
+        assert planner.unknown_relations("SELECT * FROM brand_new")
+        assert not planner.unknown_relations("SELECT * FROM items, pg_class, information_schema.tables")
+        assert not planner.unknown_relations("WITH x AS (SELECT 1) SELECT * FROM x")
+
+
+class TestLimits:
+    def test_long_texts_are_refused_unplanned(self) -> None:
+        planner = Planner(sample_catalog(), max_statement_bytes=100)
+        made = plan(planner, "SELECT 1 /*" + "x" * 200 + "*/")
+        assert made.refusal is not None
+        assert made.refusal.code == "54001"
+
+    def test_without_protected_columns_everything_passes(self) -> None:
+        planner = Planner(Catalog.build(1, []), max_statement_bytes=100)
+        assert plan(planner, "SELECT 1 /*" + "x" * 200 + "*/").is_untouched
+        assert plan(planner, "not sql at all").is_untouched
+
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "SELECT " + "(" * 50_000 + "1" + ")" * 50_000 + " FROM users",
+            "SELECT email FROM users WHERE " + " OR ".join(["id = 1"] * 20_000),
+            "SELECT email FROM users WHERE id = " + "- " * 20_000 + "1",
+            " UNION ALL ".join(["SELECT email FROM users"] * 5_000),
+        ],
+        ids=["parentheses", "or", "minus", "union"],
+    )
+    def test_deep_nesting_neither_crashes_nor_passes(self, sql: str) -> None:
+        made = plan(Planner(sample_catalog()), sql)
+        assert not made.is_untouched
+
+    def test_the_cache_is_bounded(self) -> None:
+        planner = Planner(sample_catalog(), max_cached_plans=10)
+        for number in range(100):
+            planner.plan(f"SELECT {number}", extended=True)
+        assert len(planner._cache) == 10
+
+
+class TestSettings:
+    def test_backslashes_without_standard_strings_are_refused_near_protected_tables(self) -> None:
+        planner = Planner(sample_catalog())
+        sql = r"SELECT 'a\' FROM users"
+        made = planner.plan(sql, extended=False, standard_conforming_strings=False)
+        assert isinstance(made, Plan)
+        assert made.refusal is not None
+        assert planner.plan(r"SELECT 'a\' FROM items", extended=False, standard_conforming_strings=False) == Plan(
+            is_untouched=True
+        )
+
+    def test_several_commands_in_a_parse_with_a_protected_table_are_refused(self) -> None:
+        made = plan(Planner(sample_catalog()), "SELECT 1; UPDATE users SET email = 'x'")
+        assert made.refusal is not None
+        assert made.refusal.code == "42601"
+        assert made.pieces == (REFUSED_STATEMENT,)
+
+
+class TestSlots:
+    def test_a_slot_shows_no_value(self) -> None:
+        made = plan(Planner(sample_catalog()), "INSERT INTO users (email) VALUES ('planted-value')")
+        assert "planted-value" not in repr(made)
+
+    def test_positions_count_characters_of_the_clients_text(self) -> None:
+        made = plan(Planner(sample_catalog()), "SELECT 'ä€😀' FROM users WHERE email = 'x'")
+        (slot,) = (p for p in made.pieces if isinstance(p, LiteralSlot))
+        assert slot.position == 39
+        assert slot.use is Use.TERM
+
+    def test_splices_tell_where_the_text_changed(self) -> None:
+        sql = "SELECT id FROM users WHERE email = $1"
+        made = plan(Planner(sample_catalog()), sql)
+        assert [sql[s.start : s.end] for s in made.splices if s.end > s.start] == ["=", "$1"]
+
+    def test_equal_names_with_other_case_stay_apart(self) -> None:
+        email = protected(7, "Users", "Email", oid=300, attribute=1)
+        catalog = Catalog.build(1, [Relation(300, "public", "Users", "r", (Column("Email", 1, 9007, email),))])
+        planner = Planner(catalog)
+        assert plan(planner, "SELECT email FROM users").is_untouched
+        assert not plan(planner, 'SELECT "Email" FROM "Users"').is_untouched
+
+
+@given(st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=6))
+def test_no_literal_for_a_protected_column_stays_in_the_text(value: str) -> None:
+    quoted = "'" + value.replace("'", "''") + "'"
+    sql = f"INSERT INTO users (email, ssn) VALUES ({quoted}, {quoted}) ON CONFLICT (email) DO UPDATE SET ssn = {quoted}"
+    made = Planner(sample_catalog()).plan(sql, extended=False)
+    assert isinstance(made, Plan)
+    assert made.refusal is None
+    slots = [p for p in made.pieces if isinstance(p, LiteralSlot)]
+    assert [s.text for s in slots] == [value] * 3
+    text = "".join(p for p in made.pieces if isinstance(p, str))
+    assert quoted not in text
