@@ -16,14 +16,16 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from pgcrypt_proxy.crypto.keyring import Keyring, KeyRecord
+from pgcrypt_proxy.crypto.keyring import MAX_SEALS, Keyring, KeyRecord, wrap_context
+from pgcrypt_proxy.crypto.keys import KEY_LENGTH
 from pgcrypt_proxy.crypto.providers import KekProvider
 from pgcrypt_proxy.errors import ConfigError
 from pgcrypt_proxy.ops.connect import readable_errors
 
-SEAL_LIMIT = 2**32
 DEFAULT_BLOCK = 100_000
-KEY_BYTES = 32
+
+#: An advisory lock's number, arbitrary and the product's own.
+KEY_MAKER_LOCK = 0x7067636B
 
 _RECORDS = """
 SELECT id, kind, data_class, tenant, generation, state, wrapped, kek_id, seals
@@ -49,7 +51,7 @@ class KeyringStore:
     """One database's keyring over an autocommit connection of its own; not for several threads at once."""
 
     def __init__(
-        self, connection: psycopg.Connection, provider: KekProvider, *, seal_limit: int = SEAL_LIMIT
+        self, connection: psycopg.Connection, provider: KekProvider, *, seal_limit: int = MAX_SEALS
     ) -> None:
         self._connection = connection
         self._provider = provider
@@ -106,14 +108,9 @@ class KeyringStore:
             # A lost count would be a nonce limit overrun, so this one waits for the disk.
             self._connection.execute("SET LOCAL synchronous_commit = on")
             row = self._connection.execute(_GRANT, parameters).fetchone()
-            if row is None:
-                self._lock()
-                row = self._connection.execute(_GRANT, parameters).fetchone()
-            if row is None:
-                self._roll(data_class)
-                row = self._connection.execute(_GRANT, parameters).fetchone()
-            assert row is not None
-            return Grant(int(row[0]), count)
+        if row is None:
+            row = self._grant_of_new_key(data_class, parameters)
+        return Grant(int(row[0]), count)
 
     def unlock_with_grants(self, needs: Mapping[str, int], *, ttl_s: float = 300) -> Keyring:
         """A keyring that may seal `needs[data_class]` values of each data class."""
@@ -124,9 +121,20 @@ class KeyringStore:
             keyring.grant_seals(given.key_id, given.count)
         return keyring
 
+    def _grant_of_new_key(self, data_class: str, parameters: Mapping[str, object]) -> tuple[Any, ...]:
+        with readable_errors("making a key"), self._connection.transaction():
+            self._connection.execute("SET LOCAL synchronous_commit = on")
+            self._lock()
+            row = self._connection.execute(_GRANT, parameters).fetchone()  # another proxy may have made one
+            if row is None:
+                self._roll(data_class)
+                row = self._connection.execute(_GRANT, parameters).fetchone()
+        assert row is not None
+        return row
+
     def _lock(self) -> None:
-        """One maker of keys at a time; readers and counters go on."""
-        self._connection.execute("LOCK TABLE pgcrypt.keyring IN SHARE ROW EXCLUSIVE MODE")
+        """One maker of keys at a time; those who read and count go on."""
+        self._connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(%s)", [KEY_MAKER_LOCK])
 
     def _roll(self, data_class: str) -> None:
         self._connection.execute(
@@ -143,18 +151,17 @@ class KeyringStore:
             [kind, data_class],
         ).fetchone()
         assert row is not None
-        wrapped = self._provider.wrap(secrets.token_bytes(KEY_BYTES), self._context(kind, data_class))
+        generation = int(row[0])
+        context = wrap_context(self.keyring_id(), kind, data_class, "", generation)
+        wrapped = self._provider.wrap(secrets.token_bytes(KEY_LENGTH), context)
         columns = ("kind", "data_class", "tenant", "generation", "state", "provider", "kek_id", "wrapped")
         self._connection.execute(
             sql.SQL("INSERT INTO pgcrypt.keyring ({}) VALUES ({})").format(
                 sql.SQL(", ").join(map(sql.Identifier, columns)),
                 sql.SQL(", ").join(sql.Placeholder() * len(columns)),
             ),
-            [kind, data_class, "", row[0], "active", self._provider.name, self._provider.kek_id, wrapped],
+            [kind, data_class, "", generation, "active", self._provider.name, self._provider.kek_id, wrapped],
         )
-
-    def _context(self, kind: str, data_class: str) -> Mapping[str, str]:
-        return {"keyring": self.keyring_id().hex(), "kind": kind, "data_class": data_class, "tenant": ""}
 
 
 def _record(row: tuple[Any, ...]) -> KeyRecord:
