@@ -1,0 +1,249 @@
+"""The unwrapped keys in memory: seal, open, and index terms.
+
+A keyring is made from the rows of `pgcrypt.keyring` by the KEK's provider, and
+is good for five minutes at most; whoever runs it makes a new one ahead of that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from pgcrypt_proxy.crypto import envelope
+from pgcrypt_proxy.crypto.envelope import SealContext
+from pgcrypt_proxy.crypto.keys import SecretKey
+from pgcrypt_proxy.crypto.nonces import fresh_nonce
+from pgcrypt_proxy.crypto.providers import KekProvider
+from pgcrypt_proxy.crypto.terms import TermMaker
+from pgcrypt_proxy.errors import KeyUnavailable, SealError
+
+__all__ = ["MAX_SEALS", "KeyRecord", "Keyring", "SealContext", "wrap_context"]
+
+#: NIST SP 800-38D, 8.3: at most 2^32 encryptions under one key with random 96-bit nonces.
+MAX_SEALS = 2**32
+DEFAULT_TTL_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """A row of `pgcrypt.keyring`. `seals`: how many envelopes may have been sealed with the key so far."""
+
+    id: int
+    kind: Literal["dek", "index"]
+    data_class: str
+    tenant: str
+    generation: int
+    state: Literal["active", "retired", "destroyed"]
+    wrapped: bytes | None = field(repr=False)
+    kek_id: str
+    seals: int = 0
+
+
+def wrap_context(keyring_id: bytes, kind: str, data_class: str, tenant: str, generation: int) -> dict[str, str]:
+    """What a key is bound to when it is wrapped: it unwraps as nothing else."""
+    return {
+        "keyring": keyring_id.hex(),
+        "kind": kind,
+        "data_class": data_class,
+        "tenant": tenant,
+        "generation": str(generation),
+    }
+
+
+@dataclass(slots=True)
+class _Dek:
+    record: KeyRecord
+    cipher: AESGCM = field(repr=False)
+    granted: int = 0
+
+
+class Keyring:
+    """Seals and opens values of one database. Raises KeyUnavailable for everything once its time is over.
+
+    Not for several threads at once.
+    """
+
+    def __init__(
+        self,
+        keyring_id: bytes,
+        deks: Mapping[int, _Dek],
+        terms: Mapping[int, TermMaker],
+        active_index: int | None,
+        destroyed: frozenset[int],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        ttl_s: float = DEFAULT_TTL_S,
+    ) -> None:
+        self.keyring_id = keyring_id
+        self._deks = dict(deks)
+        self._active = {(d.record.data_class, d.record.tenant): d for d in deks.values() if d.record.state == "active"}
+        self._terms = dict(terms)
+        self._active_index = active_index
+        self._destroyed = destroyed
+        self._clock = clock
+        self.expires_at = clock() + ttl_s
+        self._aads: dict[SealContext, bytes] = {}
+
+    @classmethod
+    def unlock(
+        cls,
+        keyring_id: bytes,
+        records: Iterable[KeyRecord],
+        provider: KekProvider,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        ttl_s: float = DEFAULT_TTL_S,
+    ) -> Keyring:
+        """Unwrap every key that is not destroyed. Raises KeyUnavailable."""
+        if len(keyring_id) != 16:
+            raise ValueError("a keyring id has 16 bytes")
+        deks: dict[int, _Dek] = {}
+        terms: dict[int, TermMaker] = {}
+        active_index: int | None = None
+        destroyed = set()
+        for record in records:
+            if record.state == "destroyed" or record.wrapped is None:
+                destroyed.add(record.id)
+                continue
+            context = wrap_context(keyring_id, record.kind, record.data_class, record.tenant, record.generation)
+            material = provider.unwrap(record.wrapped, context)
+            if record.kind == "dek":
+                deks[record.id] = _Dek(record, AESGCM(material))
+            else:
+                terms[record.generation] = TermMaker(SecretKey(material))
+                if record.state == "active":
+                    active_index = record.generation
+        return cls(keyring_id, deks, terms, active_index, frozenset(destroyed), clock=clock, ttl_s=ttl_s)
+
+    # -- time and budget
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether its time is over."""
+        return self._clock() >= self.expires_at
+
+    def _check_time(self) -> None:
+        if self._clock() >= self.expires_at:
+            raise KeyUnavailable(
+                "the encryption keys are not available",
+                hint="The key provider cannot be reached; the statement can be tried again later.",
+            )
+
+    def grant_seals(self, key_id: int, count: int) -> None:
+        """Allow `count` more seals under that DEK, after the database has counted them."""
+        dek = self._deks[key_id]
+        dek.granted += max(count, 0)
+
+    def needs_grant(self, threshold: int) -> list[int]:
+        """The ids of active DEKs with fewer than `threshold` seals left."""
+        return [d.record.id for d in self._active.values() if d.granted < threshold]
+
+    def remaining_seals(self, data_class: str, tenant: str = "") -> int:
+        """How many more values can be sealed for that data class; 0 when it has no active DEK."""
+        dek = self._active.get((data_class, tenant))
+        return dek.granted if dek is not None else 0
+
+    def carry_grants(self, older: Keyring) -> None:
+        """Take over what `older` had left, so that a refresh wastes no grant; `older` can seal no more."""
+        for key_id, dek in older._deks.items():
+            if key_id in self._deks:
+                self._deks[key_id].granted += dek.granted
+                dek.granted = 0
+
+    # -- values
+
+    def _aad(self, context: SealContext) -> bytes:
+        aad = self._aads.get(context)
+        if aad is None:
+            aad = self._aads[context] = context.aad(self.keyring_id)
+        return aad
+
+    def seal(self, context: SealContext, plaintext: bytes, terms: Sequence[bytes] = (), flags: int = 0) -> bytes:
+        """The envelope of `plaintext`. `terms` in the order of their `flags` (FLAG_EQ, FLAG_EQCI).
+
+        Raises KeyUnavailable (no active DEK, time over) and SealError (usage limit).
+        """
+        self._check_time()
+        if flags & ~envelope.TERM_FLAGS or len(terms) != flags.bit_count():
+            raise SealError("flags and index terms do not agree")
+        if any(len(term) != envelope.TERM_LENGTH for term in terms):
+            raise SealError("an index term has 16 bytes")
+        dek = self._active.get((context.data_class, context.tenant))
+        if dek is None:
+            raise KeyUnavailable(
+                f'there is no active data encryption key for data class "{context.data_class}"',
+                hint="Run: pgcrypt-proxy init",
+            )
+        if dek.granted <= 0:
+            raise SealError(
+                "the usage limit of the data encryption key is reached",
+                hint="A new grant or key is made in the background; try again.",
+                sqlstate="58030",
+            )
+        dek.granted -= 1
+        if flags:
+            flags |= (self._index_generation() % 16) << envelope.GENERATION_SHIFT
+        head = envelope.header(flags, dek.record.id, tuple(terms))
+        nonce = fresh_nonce()
+        return head + nonce + dek.cipher.encrypt(nonce, plaintext, head + self._aad(context))
+
+    def open(self, context: SealContext, data: bytes) -> bytes:
+        """The plaintext of an envelope.
+
+        Raises OpenError, one text for whatever is wrong with it, and
+        KeyUnavailable when its key was destroyed or the keyring's time is over.
+        """
+        self._check_time()
+        parsed = envelope.parse(data)
+        dek = self._deks.get(parsed.key_id)
+        if dek is None:
+            if parsed.key_id in self._destroyed:
+                raise KeyUnavailable(
+                    "the key of a stored value was destroyed", hint="The value cannot be opened any more."
+                )
+            raise envelope.malformed()
+        if (dek.record.data_class, dek.record.tenant) != (context.data_class, context.tenant):
+            raise envelope.malformed()
+        try:
+            return dek.cipher.decrypt(parsed.nonce, parsed.sealed, parsed.header + self._aad(context))
+        except InvalidTag:
+            raise envelope.malformed() from None
+
+    # -- terms
+
+    def _index_generation(self) -> int:
+        if self._active_index is None:
+            raise KeyUnavailable("there is no active index key", hint="Run: pgcrypt-proxy init")
+        return self._active_index
+
+    def equality_term(self, index_domain: str, equality_key: bytes) -> bytes:
+        """The 16-byte term of a value's equality class under the active index key."""
+        return self._term("eq", index_domain, equality_key)
+
+    def casefold_term(self, index_domain: str, casefold_key: bytes) -> bytes:
+        """The 16-byte term of a value's case-folded form under the active index key."""
+        return self._term("eqci", index_domain, casefold_key)
+
+    def _term(self, mode: str, index_domain: str, key_material: bytes) -> bytes:
+        self._check_time()
+        return self._terms[self._index_generation()].term(mode, index_domain, key_material)
+
+    # -- the end
+
+    def zeroise(self) -> None:
+        """Drop every key; the keyring can do nothing any more."""
+        self.expires_at = float("-inf")
+        for maker in self._terms.values():
+            maker.zeroise()
+        self._deks.clear()
+        self._active.clear()
+        self._terms.clear()
+        self._aads.clear()
+
+    def __repr__(self) -> str:
+        return f"Keyring({len(self._deks)} data keys, {len(self._terms)} index keys)"
