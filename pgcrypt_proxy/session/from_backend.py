@@ -1,0 +1,262 @@
+"""Messages that the server sends, once the connection is ready: what of them the application gets to see.
+
+Rows of results without protected columns pass in runs and are never looked
+into. What cannot be shown to the application ends the connection: once the
+server has run a statement, an error made up here would say "rolled back" about
+work that may well be committed, while a lost connection says "not known".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pgcrypt_proxy.errors import BackendProtocolError, CatalogDrift, PgcryptError
+from pgcrypt_proxy.session import error_fields
+from pgcrypt_proxy.session.commands import RefreshCatalog
+from pgcrypt_proxy.session.link import IDLE, Link, Work
+from pgcrypt_proxy.session.reply_queue import Answer, Expected, Request
+from pgcrypt_proxy.session.results import NO_PROTECTED_COLUMNS, Outputs, Result, drift, parameter_description
+from pgcrypt_proxy.wire import rows
+from pgcrypt_proxy.wire.backend import ErrorResponse, ParameterStatus, ReadyForQuery, error_response
+
+ROW_KINDS = frozenset(b"Dd")
+
+#: How the server fails what was sent in place of a refused message.
+UNDEFINED_FUNCTION, INVALID_STATEMENT_NAME = "42883", "26000"
+_FAILS_WITH = {
+    Request.QUERY: UNDEFINED_FUNCTION,
+    Request.PARSE: UNDEFINED_FUNCTION,
+    Request.BIND: INVALID_STATEMENT_NAME,
+}
+
+Handler = Callable[[bytes, Expected[Work]], bytes | None]
+
+
+class FromBackend:
+    """Handlers by message type. Each returns what the application gets, or None."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._handlers: dict[int, Handler] = {
+            ord("1"): self.on_parse_complete,
+            ord("t"): self.on_parameter_description,
+            ord("T"): self.on_row_description,
+            ord("n"): self.on_no_data,
+            ord("D"): self.on_data_row,
+            ord("C"): self.on_command_complete,
+            ord("I"): self.on_command_complete,
+            ord("G"): self.on_copy_in_response,
+            ord("H"): self.on_copy_out_response,
+            ord("Z"): self.on_ready_for_query,
+        }
+
+    def pump(self) -> None:
+        """Deal with all complete messages that came."""
+        link = self._link
+        while not link.is_closed:
+            head = link.queue.head
+            if head is not None and self._passes_rows(head):
+                run, count = link.backend.take_run(ROW_KINDS)
+                if count:
+                    link.to_frontend.append(run)
+                    continue
+            raw = link.backend.take()
+            if raw is None:
+                return
+            try:
+                shown = self.on_message(raw)
+            except CatalogDrift as error:
+                link.commands.append(RefreshCatalog(wait=False))
+                link.terminate(error)
+                return
+            if shown is not None:
+                link.to_frontend.append(shown)
+
+    def on_message(self, raw: bytes) -> bytes | None:
+        """One message; returns what the application gets."""
+        kind = raw[0]
+        link = self._link
+        if kind == ord("E"):
+            return self.on_error_response(raw)
+        if kind == ord("N"):
+            return self._shown_fields(raw, link.queue.head)
+        if kind == ord("A"):
+            return raw
+        if kind == ord("S"):
+            status = ParameterStatus.decode(raw)
+            link.set_parameter(status.name, status.value)
+            return raw
+        entry = link.queue.match(kind)
+        if entry.answer is Answer.REPLACE:
+            raise BackendProtocolError("the server accepted what must fail")
+        own = entry.work.own
+        if own is not None:
+            own.on_reply(raw)
+            return self.on_ready_for_query(raw, entry) if kind == ord("Z") else None
+        if entry.request in _SETTLED_AT_ONCE:
+            for change in entry.work.changes:
+                change.settle()
+        handler = self._handlers.get(kind)
+        shown = raw if handler is None else handler(raw, entry)
+        return shown if entry.answer is Answer.FORWARD else None
+
+    # -- successes
+
+    def on_parse_complete(self, raw: bytes, entry: Expected[Work]) -> bytes:
+        if entry.work.plan.refusal is not None:
+            raise BackendProtocolError("the server accepted what must fail")
+        return raw
+
+    def on_parameter_description(self, raw: bytes, entry: Expected[Work]) -> bytes:
+        statement = entry.work.statement
+        if statement is None:
+            return raw
+        return parameter_description(raw, statement.plan, statement.parameter_type_oids)
+
+    def on_row_description(self, raw: bytes, entry: Expected[Work]) -> bytes:
+        work = entry.work
+        shown, result = self._link.descriptions.describe(raw, _planned_outputs(work))
+        self._describe(entry, result)
+        return shown
+
+    def on_no_data(self, raw: bytes, entry: Expected[Work]) -> bytes:
+        if _planned_outputs(entry.work) is not None:
+            raise drift("the statement returns no rows")
+        self._describe(entry, NO_PROTECTED_COLUMNS)
+        return raw
+
+    def _describe(self, entry: Expected[Work], result: Result) -> None:
+        work = entry.work
+        if entry.request is Request.QUERY:
+            work.result = result
+            work.openers = None
+        elif entry.request is Request.DESCRIBE_STATEMENT:
+            if work.statement is not None:
+                work.statement.result = result
+        elif work.portal is not None:
+            work.portal.result = result
+
+    def on_data_row(self, raw: bytes, entry: Expected[Work]) -> bytes:
+        """A row of a result with protected columns (others pass in runs, see `pump`)."""
+        work = entry.work
+        result = self._result(entry)
+        if result is None:
+            raise BackendProtocolError("the server sent rows of a result that it did not describe")
+        if result.outputs is None:
+            return raw
+        if work.openers is None:
+            work.openers = self._openers(work, result.outputs, result.format_codes)
+        return rows.replace(raw, work.openers)
+
+    def _openers(self, work: Work, outputs: Outputs, codes: tuple[int, ...]) -> list[Callable[[bytes], bytes] | None]:
+        values, codec = self._link.values, self._link.client_codec
+        portal = work.portal
+        if portal is not None and portal.result is None:
+            # The description was the statement's, which does not know the portal's formats.
+            asked = portal.result_format_codes
+            codes = asked if len(asked) > 1 else (asked or (0,)) * len(outputs)
+        if len(codes) != len(outputs):
+            raise BackendProtocolError("the server's result has other columns than it described")
+        return [
+            None if column is None else values.opener(column, code, codec)
+            for column, code in zip(outputs, codes, strict=True)
+        ]
+
+    def on_command_complete(self, raw: bytes, entry: Expected[Work]) -> bytes:
+        work = entry.work
+        statements = work.plan.statements
+        if work.index < len(statements):
+            planned = statements[work.index]
+            if planned.refusal is not None:
+                raise BackendProtocolError("the server accepted what must fail")
+            if planned.is_ddl:
+                self._link.is_ddl_pending = True
+        work.index += 1
+        work.result = work.openers = None
+        return raw
+
+    def on_copy_in_response(self, raw: bytes, entry: Expected[Work]) -> bytes:
+        self._link.queue.start_copy_in()
+        return raw
+
+    def on_copy_out_response(self, raw: bytes, entry: Expected[Work]) -> bytes:
+        entry.work.result = NO_PROTECTED_COLUMNS
+        return raw
+
+    def on_ready_for_query(self, raw: bytes, entry: Expected[Work]) -> bytes | None:
+        link = self._link
+        link.transaction_status = ReadyForQuery.decode(raw).status
+        for change in entry.work.changes:
+            change.settle()
+        if link.is_ddl_pending and link.transaction_status == IDLE:
+            link.is_ddl_pending = False
+            link.commands.append(RefreshCatalog(wait=False))
+        return raw if entry.answer in (Answer.FORWARD, Answer.REPLACE) else None
+
+    # -- errors
+
+    def on_error_response(self, raw: bytes) -> bytes | None:
+        """Relayed, or replaced where it answers what we let fail. FATAL ends the connection from the server's side."""
+        link = self._link
+        response = ErrorResponse.decode(raw)
+        head = link.queue.head
+        if (response.get("V") or response.get("S")) in (b"FATAL", b"PANIC"):
+            link.is_server_ending = True
+            return self._shown_fields(raw, head)
+        head, dropped = link.queue.fail()
+        for entry in dropped or [head]:
+            if entry.work.own is not None:
+                entry.work.own.on_dropped()
+        for entry in dropped:
+            for change in entry.work.changes:
+                change.drop()
+        if head.answer is Answer.SKIP_ALL:
+            return None
+        refusal = self._refusal(head)
+        if refusal is not None and response.sqlstate == _FAILS_WITH.get(head.request):
+            head.answer = Answer.FORWARD
+            return error_response(refusal)
+        head.answer = Answer.FORWARD
+        return self._shown_fields(raw, head)
+
+    def _refusal(self, head: Expected[Work]) -> PgcryptError | None:
+        """Our own error, if the request was to fail at this point."""
+        if head.error is not None:
+            return head.error
+        work = head.work
+        if head.request in (Request.QUERY, Request.PARSE) and work.index < len(work.plan.statements):
+            return work.plan.statements[work.index].refusal
+        return None
+
+    def _shown_fields(self, raw: bytes, head: Expected[Work] | None) -> bytes:
+        plan, lengths = (head.work.plan, head.work.lengths) if head is not None else (None, {})
+        return error_fields.for_client(raw, plan, lengths, self._link.planner.catalog)
+
+    # -- rows
+
+    def _passes_rows(self, head: Expected[Work]) -> bool:
+        if head.request not in _ROWS or head.answer is not Answer.FORWARD:
+            return False
+        result = self._result(head)
+        return result is not None and result.outputs is None
+
+    def _result(self, entry: Expected[Work]) -> Result | None:
+        """What the rows of this Query or Execute hold, as far as it is known."""
+        work = entry.work
+        if work.result is None and entry.request is Request.EXECUTE:
+            portal = work.portal
+            if portal is not None:
+                statement = portal.statement
+                work.result = portal.result or (statement.result if statement is not None else None)
+                if work.result is None and statement is not None and _planned_outputs(work) is None:
+                    work.result = NO_PROTECTED_COLUMNS
+        return work.result
+
+
+_ROWS = frozenset({Request.QUERY, Request.EXECUTE})
+_SETTLED_AT_ONCE = frozenset({Request.PARSE, Request.BIND, Request.CLOSE})
+
+
+def _planned_outputs(work: Work) -> Outputs | None:
+    statements = work.plan.statements
+    return statements[work.index].outputs if work.index < len(statements) else None

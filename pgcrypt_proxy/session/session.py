@@ -1,0 +1,193 @@
+"""One client connection as a pure state machine: an event in, commands out; never waits, never does I/O.
+
+Theory of operation
+===================
+
+Rules:
+
+1. Every message that the server will answer has exactly one entry in the reply
+   queue, made when it is sent. What the server says is understood by that entry
+   alone, never by what the message looks like.
+2. Transaction state, order of replies and skip-until-Sync are the server's. A
+   refusal is therefore a message of ours that the server is certain to fail, in
+   the place of the refused one; its one ErrorResponse is replaced.
+3. Nothing of a refused message reaches the server, nothing undecided is sent,
+   and nothing unopened reaches the client from a column that is protected.
+4. When the session and the server disagree on anything, the connection ends.
+
+Mechanism. `startup.py` leads to the first ReadyForQuery. Then `from_frontend`
+takes messages one by one: an untouched statement's bytes go on as they are, a
+rewritten one's are made from its plan and `transform.Values`. `statements.py`
+remembers what names mean, and when that is certain. `from_backend` matches each
+message with the head of `reply_queue.py`. Rows without protected columns pass
+in runs.
+
+Waiting is a held message. Planning may need the meaning of a name, which is
+asked of the server by messages of our own (`planning.py`), or a newer catalog
+(`RefreshCatalog`); a name may be unsettled. The frontend's next messages then
+stay in its buffer (`is_holding_frontend`: the server layer need not read on),
+and the held one is tried again from its beginning after every event. Handlers
+must therefore raise Hold or Unsettled before they change anything.
+
+Failing late. When rows turn out not to open, or a result is not the one that
+was planned, the statement has already run. An ERROR would tell the client that
+its effects are rolled back, which is known only in an open transaction block,
+and no message of ours could make it so for what is pipelined behind. So the
+client gets a FATAL error and both legs close: the outcome is "not known", which
+is the truth. What can be foreseen (keys past their time, bad values, changed
+definitions of prepared statements) fails before it runs, as a plain ERROR.
+
+Warning. A new frontend message type needs its entry in `reply_queue.ANSWERS`;
+a new way to swallow replies must keep rule 1; anything that lets a plan outlive
+its catalog must go through `FromFrontend._check_current`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from pgcrypt_proxy.crypto.keyring import Keyring
+from pgcrypt_proxy.errors import PgcryptError
+from pgcrypt_proxy.session.commands import CloseConnection, Command
+from pgcrypt_proxy.session.events import (
+    BackendFailed,
+    BackendOpened,
+    ConnectionClosed,
+    DataReceived,
+    Event,
+    Side,
+    TlsStarted,
+    WorldChanged,
+)
+from pgcrypt_proxy.session.from_backend import FromBackend
+from pgcrypt_proxy.session.from_frontend import FromFrontend
+from pgcrypt_proxy.session.link import Link, SessionFatal
+from pgcrypt_proxy.session.observer import Observer
+from pgcrypt_proxy.session.planning import Hold, Planning
+from pgcrypt_proxy.session.startup import Phase, Startup
+from pgcrypt_proxy.session.statements import Unsettled
+from pgcrypt_proxy.sql.planner import Planner
+
+MAX_MESSAGE_BYTES = 0x3FFFFFFF  # MaxAllocSize - 1 in postgres
+
+
+class Session:
+    """The state machine. The server layer feeds `handle` and carries out what it returns, in order."""
+
+    def __init__(
+        self,
+        planner: Planner,
+        keyring: Keyring,
+        observer: Observer,
+        *,
+        database_name: str | None = None,
+        tls_available: bool = False,
+        tls_required: bool = False,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._link = Link(planner, keyring, observer, max_message_bytes=max_message_bytes, clock=clock)
+        self._startup = Startup(
+            self._link,
+            database_name=database_name,
+            tls_available=tls_available,
+            tls_required=tls_required,
+        )
+        self._planning = Planning(self._link)
+        self._from_frontend = FromFrontend(self._link, self._planning)
+        self._from_backend = FromBackend(self._link)
+        self._held: bytes | None = None
+        self._is_first_data = True
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether authentication is over."""
+        return self._startup.phase is Phase.READY
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the session has nothing more to say."""
+        return self._link.is_closed
+
+    @property
+    def is_holding_frontend(self) -> bool:
+        """Whether the frontend's messages wait in the buffer; reading more of them can be put off."""
+        return self._held is not None or self._startup.phase in (Phase.TLS, Phase.CONNECTING)
+
+    def handle(self, event: Event) -> list[Command]:
+        """Take one event; return what is to be done now, in order."""
+        link = self._link
+        if link.is_closed:
+            return []
+        try:
+            if isinstance(event, DataReceived):
+                self._on_data(event)
+            else:
+                self._on_event(event)
+        except PgcryptError as error:
+            link.terminate(error)
+        link.meter.report()
+        return link.take_commands()
+
+    def _on_data(self, event: DataReceived) -> None:
+        link = self._link
+        if event.side is Side.BACKEND:
+            link.backend.feed(event.data)
+            if self._startup.phase is not Phase.READY:
+                self._startup.on_backend()
+            if self._startup.phase is Phase.READY:
+                self._from_backend.pump()
+        else:
+            if self._startup.phase is Phase.TLS:
+                self._startup.on_data_before_tls()
+                return
+            if self._is_first_data and event.data:
+                self._is_first_data = False
+                self._startup.check_first_byte(event.data[0])
+            link.frontend.feed(event.data)
+        self._pump_frontend()
+
+    def _on_event(self, event: Event) -> None:
+        link = self._link
+        if isinstance(event, WorldChanged):
+            link.change_world(event.planner, event.keyring)
+            self._planning.on_world_changed()
+        elif isinstance(event, TlsStarted):
+            self._startup.on_tls_started()
+        elif isinstance(event, BackendOpened):
+            self._startup.on_backend_opened()
+        elif isinstance(event, BackendFailed):
+            self._startup.on_backend_failed(event.reason)
+        elif isinstance(event, ConnectionClosed):
+            self._on_closed(event.side)
+        self._pump_frontend()
+
+    def _on_closed(self, side: Side) -> None:
+        link = self._link
+        if side is Side.FRONTEND:
+            link.is_closed = True
+            link.commands.append(CloseConnection(Side.BACKEND))
+        elif link.is_server_ending:
+            link.is_closed = True
+            link.commands.append(CloseConnection(Side.FRONTEND))
+        else:
+            link.terminate(SessionFatal("the server closed the connection unexpectedly", sqlstate="08006"))
+
+    def _pump_frontend(self) -> None:
+        """Deal with the application's messages until one must wait."""
+        link = self._link
+        if self._startup.phase is not Phase.READY:
+            self._startup.on_frontend()
+            return
+        while not link.is_closed:
+            raw = self._held if self._held is not None else link.frontend.take()
+            if raw is None:
+                return
+            try:
+                self._from_frontend.on_message(raw)
+            except (Hold, Unsettled):
+                self._held = raw
+                return
+            self._held = None
+            self._planning.forget()

@@ -1,0 +1,152 @@
+"""Prepared statements and portals of one connection, each with its plan.
+
+Knows names, plans and when a name's meaning is certain; sends nothing. What a
+name means is known only once the server has answered: until then the name is
+*unsettled*, and only messages of the same batch (up to the next Sync), which
+stand or fall with it, may rely on it. Entries outlive SQL's DEALLOCATE and
+DISCARD: the server then says that the name does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pgcrypt_proxy.errors import PgcryptError, Refusal
+from pgcrypt_proxy.session.results import Result
+from pgcrypt_proxy.sql.plan import Plan
+from pgcrypt_proxy.wire.frontend import Bind
+
+#: Names of statements and portals that are the proxy's own.
+RESERVED_PREFIX = b"pgcrypt_proxy"
+#: Never created; naming it makes the server fail a Bind with 26000 and skip to Sync.
+NEVER_PREPARED = b"pgcrypt_proxy_refused"
+#: A Bind up to this size is kept as it came until its result formats are needed.
+MAX_KEPT_BIND_BYTES = 8192
+MAX_NAMES = 100_000
+#: NAMEDATALEN - 1 in postgres: what is longer is cut, so that two names may be one.
+MAX_NAME_LENGTH = 63
+
+
+class Unsettled(Exception):
+    """The server has not said yet what this name means: ask again after its next answer."""
+
+
+class TooManyNames(PgcryptError):
+    """One connection keeps more prepared statements or portals than the proxy keeps books on."""
+
+    sqlstate = "54000"
+    kind = "limit"
+
+
+@dataclass(slots=True, eq=False)
+class Statement:
+    """A prepared statement. `result` is known once the server has described it.
+
+    `version` is the catalog's for which `plan` holds; `described_in` the batch
+    in which the client's own Describe of it was sent.
+    """
+
+    name: bytes
+    sql: str
+    plan: Plan
+    parameter_type_oids: tuple[int, ...]
+    resolved: Mapping[str, int] | None
+    version: int
+    result: Result | None = None
+    described_in: int = -1
+    may_return_any_rows: bool = False  # FETCH and EXECUTE: what they return is not in their text
+
+
+@dataclass(slots=True, eq=False)
+class Portal:
+    """A portal; `statement` is None when the session did not see it made (a cursor of SQL's DECLARE)."""
+
+    statement: Statement | None
+    bind: bytes | None = None  # the raw Bind, while `formats` was not needed
+    formats: tuple[int, ...] = ()
+    result: Result | None = None
+    described_in: int = -1
+
+    @property
+    def result_format_codes(self) -> tuple[int, ...]:
+        if self.bind is not None:
+            self.formats = tuple(Bind.decode(self.bind).result_format_codes)
+            self.bind = None
+        return self.formats
+
+    def needs_description(self, batch: int) -> bool:
+        """Whether rows could come of which nobody has said, or will have said by then, which columns they are."""
+        statement = self.statement
+        if self.result is not None or self.described_in == batch:
+            return False
+        if statement is None:
+            return True
+        if statement.plan.is_untouched and not statement.may_return_any_rows:
+            return False
+        if statement.result is not None or statement.described_in == batch:
+            return False
+        return statement.may_return_any_rows or any(s.outputs is not None for s in statement.plan.statements)
+
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, eq=False)
+class Change(Generic[T]):
+    """A request in flight that gives `name` a meaning, or takes it away (`value` None)."""
+
+    names: Names[T]
+    name: bytes
+    value: T | None
+    batch: int
+
+    def settle(self) -> None:
+        """The server did it."""
+        if self.value is None:
+            self.names.settled.pop(self.name, None)
+        else:
+            self.names.settled[self.name] = self.value
+        self.drop()
+
+    def drop(self) -> None:
+        """The server refused or skipped it: the name means what it meant before."""
+        if self.names.latest.get(self.name) is self:
+            del self.names.latest[self.name]
+
+
+class Names(Generic[T]):
+    """The meaning of names, settled and to come."""
+
+    def __init__(self) -> None:
+        self.settled: dict[bytes, T] = {}
+        self.latest: dict[bytes, Change[T]] = {}
+
+    def change(self, name: bytes, value: T | None, batch: int) -> Change[T]:
+        """Note a request that changes the meaning of `name`, as it is sent."""
+        name = name[:MAX_NAME_LENGTH]
+        if value is not None and len(self.settled) + len(self.latest) >= MAX_NAMES:
+            raise TooManyNames("too many prepared statements or portals on this connection")
+        self.latest[name] = made = Change(self, name, value, batch)
+        return made
+
+    def get(self, name: bytes, batch: int) -> T | None:
+        """What `name` means to a message sent now. Raises Unsettled when only the server can tell."""
+        name = name[:MAX_NAME_LENGTH]
+        change = self.latest.get(name)
+        if change is None:
+            return self.settled.get(name)
+        if change.batch != batch:
+            raise Unsettled
+        return change.value
+
+
+def check_not_reserved(name: bytes) -> None:
+    """Raises Refusal for a name that is the proxy's own."""
+    if name.startswith(RESERVED_PREFIX):
+        raise Refusal(
+            f'names that begin with "{RESERVED_PREFIX.decode()}" are reserved',
+            hint="Give the prepared statement or portal another name.",
+            sqlstate="42602",
+        )
