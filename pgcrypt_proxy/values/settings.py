@@ -1,0 +1,25 @@
+"""The session's settings that decide how texts are read and written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class TextSettings:
+    """As ParameterStatus reports them; `bytea_output` is not reported, its default is assumed."""
+
+    date_style: str = "ISO, MDY"
+    time_zone: str = "UTC"
+    bytea_output: str = "hex"
+
+    @property
+    def output_style(self) -> str:
+        """ISO, SQL, Postgres or German."""
+        return self.date_style.split(",")[0].strip()
+
+    @property
+    def date_order(self) -> str:
+        """MDY, DMY or YMD."""
+        parts = self.date_style.split(",")
+        return parts[1].strip() if len(parts) > 1 else "MDY"
