@@ -135,6 +135,9 @@ class FromBackend:
                 work.statement.result = result
         elif work.portal is not None:
             work.portal.result = result
+            statement = work.statement
+            if statement is not None and statement.result is None and not statement.may_return_any_rows:
+                statement.result = Result(result.outputs)
 
     def on_data_row(self, raw: bytes, entry: Expected[Work]) -> bytes:
         """A row of a result with protected columns (others pass in runs, see `pump`)."""

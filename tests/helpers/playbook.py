@@ -36,7 +36,7 @@ def to_backend(*messages: bytes) -> SendData:
 
 def messages_of(data: bytes) -> list[bytes]:
     """The messages in a byte string; an incomplete rest is the last."""
-    found = []
+    found: list[bytes] = []
     at = 0
     while at < len(data):
         if len(data) - at < 5:

@@ -124,9 +124,7 @@ def storing_literal(text: str, literal: str | None, value: str) -> Plan:
     at = text.index(quoted)
     slot = LiteralSlot(value, Use.SEAL, EMAIL, None, at + 1)
     end = at + len(quoted)
-    return Plan(
-        False, (StatementPlan(False),), (text[:at], slot, text[end:]), (Splice(at, end, (slot,)),)
-    )
+    return Plan(False, (StatementPlan(False),), (text[:at], slot, text[end:]), (Splice(at, end, (slot,)),))
 
 
 class Talk(Playbook):
