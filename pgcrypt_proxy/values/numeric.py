@@ -34,6 +34,11 @@ MAX_BEFORE, MAX_AFTER = 131_072, 16_383
 _WHITE = b" \t\n\r\v\f"
 
 
+def _special(sign: int) -> bytes:
+    """NaN or an infinity. PostgreSQL reads a display scale of 32 out of its header for the infinities."""
+    return _HEADER.pack(0, 0, sign, 0 if sign == _NAN else 32)
+
+
 def overflow() -> InvalidValue:
     return InvalidValue("value overflows numeric format", sqlstate="22003")
 
@@ -72,7 +77,7 @@ def numeric_in(text: bytes) -> bytes:
     word = text.strip(_WHITE)
     special = _WORDS.get(word.lower())
     if special is not None:
-        return _HEADER.pack(0, 0, special, 0)
+        return _special(special)
     found = _NUMBER.fullmatch(word)
     if found is not None and (found.group(2) or found.group(3)):
         return pack(_decimal(*found.groups()))
@@ -155,7 +160,7 @@ def unpack(data: bytes) -> Number | bytes:
 def numeric_recv(data: bytes) -> bytes:
     """A binary numeric in the form that PostgreSQL would send it."""
     number = unpack(data)
-    return data if isinstance(number, bytes) else pack(number)
+    return _special(_WORDS[number.lower()]) if isinstance(number, bytes) else pack(number)
 
 
 def numeric_out(data: bytes) -> bytes:
