@@ -1,0 +1,181 @@
+"""Rule files become a Policy. Every error names file and line, what is wrong, and the way out.
+
+The form of a rule file is described in docs/rules.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from pgcrypt_proxy.errors import PolicyError
+from pgcrypt_proxy.policy import document
+from pgcrypt_proxy.policy.document import items, mapping, nearest, place, text
+from pgcrypt_proxy.policy.model import EQUALITY, EQUALITY_CASEFOLD, KeyringSettings, Policy, Rule
+
+FILE_KEYS = ("version", "keyring", "defaults", "columns")
+COLUMN_KEYS = ("table", "column", "type", "search", "index_domain", "data_class")
+#: Keys and modes that are planned: refused by name, so that nobody believes them in force.
+FUTURE_COLUMN_KEYS = ("readers", "mask", "tenant")
+SEARCH_MODES = (EQUALITY, EQUALITY_CASEFOLD)
+FUTURE_SEARCH_MODES = ("deterministic", "match", "order")
+DEFAULT_DATA_CLASS = "default"
+_DATA_CLASS = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_FOLDABLE = ("text", "varchar", "character varying")
+
+
+def load(paths: Sequence[Path]) -> Policy:
+    """The rules of all files; a folder stands for its *.yaml and *.yml files. Raises PolicyError."""
+    files = _files(paths)
+    keyring: tuple[KeyringSettings, str] | None = None
+    rules: list[Rule] = []
+    for path in files:
+        members = mapping(path, document.read(path), FILE_KEYS, "the file")
+        _check_version(path, members.get("version"))
+        if "keyring" in members:
+            made = _keyring(path, members["keyring"])
+            where = f"{path}:{place(members['keyring'])}"
+            if keyring is not None and keyring[0] != made:
+                raise PolicyError(f"{where}: another keyring than in {keyring[1]}", hint="Name it in one file only.")
+            keyring = made, where
+        rules += _rules(path, members)
+    if keyring is None:
+        raise PolicyError(
+            f"{files[0]}: no keyring is named", hint="Add: keyring: {provider: file, path: /etc/pgcrypt/keyring.kek}"
+        )
+    if not rules:
+        raise PolicyError(f"{files[0]}: no column is named", hint="Add at least one entry under columns.")
+    _check_once(rules)
+    return Policy(1, keyring[0], tuple(rules))
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if p.suffix in (".yaml", ".yml"))
+            if not inside:
+                raise PolicyError(f"{path} holds no *.yaml file")
+            found += inside
+        else:
+            found.append(path)
+    if not found:
+        raise PolicyError("no rule file is named", hint="Give --rules FILE, or set PGCRYPT_RULES.")
+    return found
+
+
+def _check_version(path: Path, node: yaml.Node | None) -> None:
+    if node is None:
+        raise PolicyError(f"{path}:1: version is missing", hint="Add: version: 1")
+    if text(path, node, "version") != "1":
+        raise PolicyError(f"{path}:{place(node)}: version must be 1")
+
+
+def _keyring(path: Path, node: yaml.Node) -> KeyringSettings:
+    if not isinstance(node, yaml.MappingNode):
+        raise PolicyError(
+            f"{path}:{place(node)}: keyring must be a mapping", hint="keyring: {provider: file, path: ...}"
+        )
+    names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+    members = mapping(path, node, names, "keyring")
+    if "provider" not in members:
+        raise PolicyError(f"{path}:{place(node)}: keyring names no provider", hint="Built in: file, env.")
+    options = {name: text(path, value, name) for name, value in members.items() if name != "provider"}
+    provider = text(path, members["provider"], "provider")
+    if provider == "file" and "path" in options:
+        # relative to the rule file, so that it means the same wherever the proxy is started
+        options["path"] = str((path.parent / options["path"]).absolute())
+    return KeyringSettings(provider, options)
+
+
+def _rules(path: Path, members: dict[str, yaml.Node]) -> list[Rule]:
+    default_class = DEFAULT_DATA_CLASS
+    if "defaults" in members:
+        defaults = mapping(path, members["defaults"], ("data_class",), "defaults")
+        if "data_class" in defaults:
+            default_class = _data_class(path, defaults["data_class"])
+    if "columns" not in members:
+        return []
+    return [_rule(path, node, default_class) for node in items(path, members["columns"], "columns")]
+
+
+def _data_class(path: Path, node: yaml.Node) -> str:
+    name = text(path, node, "data_class")
+    if _DATA_CLASS.fullmatch(name) is None:
+        raise PolicyError(
+            f'{path}:{place(node)}: data_class "{name}" is not a name',
+            hint="Use small letters, digits, _ and -, starting with a letter, at most 63.",
+        )
+    return name
+
+
+def _rule(path: Path, node: yaml.Node, default_class: str) -> Rule:
+    members = mapping(path, node, (*COLUMN_KEYS, *FUTURE_COLUMN_KEYS), "a column")
+    for key in FUTURE_COLUMN_KEYS:
+        if key in members:
+            raise PolicyError(
+                f'{path}:{place(members[key])}: "{key}" is not available in this version',
+                hint="Remove it; it would not be in force.",
+            )
+    for key in ("table", "column", "type"):
+        if key not in members:
+            raise PolicyError(f'{path}:{place(node)}: a column needs the key "{key}"')
+    schema, table = _table(path, members["table"])
+    column, type_name = text(path, members["column"], "column"), text(path, members["type"], "type")
+    search = _search(path, members["search"], type_name) if "search" in members else frozenset()
+    if "index_domain" in members and not search:
+        raise PolicyError(
+            f"{path}:{place(members['index_domain'])}: index_domain has no meaning without search",
+            hint="Add search: [equality], or remove index_domain.",
+        )
+    domain = text(path, members["index_domain"], "index_domain") if "index_domain" in members else ""
+    return Rule(
+        schema,
+        table,
+        column,
+        type_name,
+        _data_class(path, members["data_class"]) if "data_class" in members else default_class,
+        search,
+        (domain or f"{schema}.{table}.{column}") if search else "",
+        f"{path}:{place(node)}",
+    )
+
+
+def _table(path: Path, node: yaml.Node) -> tuple[str, str]:
+    """`schema.table`, names as they are in the catalog (case matters, no quotes); without schema: public."""
+    parts = text(path, node, "table").split(".")
+    if len(parts) == 1:
+        parts.insert(0, "public")
+    if len(parts) != 2 or not all(parts):
+        raise PolicyError(f"{path}:{place(node)}: table must be schema.table")
+    return parts[0], parts[1]
+
+
+def _search(path: Path, node: yaml.Node, type_name: str) -> frozenset[str]:
+    modes = set()
+    for item in items(path, node, "search"):
+        mode = text(path, item, "a search mode")
+        where = f"{path}:{place(item)}"
+        if mode in FUTURE_SEARCH_MODES:
+            raise PolicyError(f'{where}: search mode "{mode}" is not available in this version')
+        if mode not in SEARCH_MODES:
+            raise PolicyError(f'{where}: there is no search mode "{mode}"', hint=nearest(mode, list(SEARCH_MODES)))
+        if mode in modes:
+            raise PolicyError(f'{where}: search mode "{mode}" stands twice')
+        if mode == EQUALITY_CASEFOLD and type_name.split("(")[0].strip().lower() not in _FOLDABLE:
+            raise PolicyError(f"{where}: equality_casefold is for text and varchar only")
+        modes.add(mode)
+    return frozenset(modes)
+
+
+def _check_once(rules: list[Rule]) -> None:
+    seen: dict[str, Rule] = {}
+    for rule in rules:
+        other = seen.setdefault(rule.qualified_name, rule)
+        if other is not rule:
+            raise PolicyError(
+                f"{rule.source}: column {rule.qualified_name} has a rule already ({other.source})", hint="Remove one."
+            )

@@ -1,0 +1,124 @@
+"""Rule files: what they mean, and that every mistake is named with its file and line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pgcrypt_proxy.errors import PolicyError
+from pgcrypt_proxy.policy.load import load
+
+HEAD = "version: 1\nkeyring: {provider: file, path: k.kek}\n"
+ROOT = Path(__file__).parents[2]
+
+
+def write(folder: Path, text: str, name: str = "rules.yaml") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", ["django-auth.yaml", "example.yaml"])
+def test_the_examples_load(name: str) -> None:
+    assert load([ROOT / "rules" / name]).rules
+
+
+def test_a_rule_is_read(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        HEAD + "defaults: {data_class: pii}\ncolumns:\n"
+        "  - {table: shop.users, column: email, type: text, search: [equality], index_domain: mail}\n"
+        "  - {table: users, column: ssn, type: text, data_class: restricted}\n"
+        "  - {table: users, column: name, type: text, search: [equality]}\n",
+    )
+    policy = load([path])
+    email, ssn, name = policy.rules
+    assert email.qualified_name == "shop.users.email"
+    assert (email.data_class, email.search, email.index_domain) == ("pii", {"equality"}, "mail")
+    assert email.source == f"{path}:5"
+    assert (ssn.schema, ssn.data_class, ssn.search, ssn.index_domain) == ("public", "restricted", set(), "")
+    assert name.index_domain == "public.users.name"
+    assert policy.keyring.provider == "file"
+    assert policy.keyring.options == {"path": str(tmp_path / "k.kek")}
+
+
+def test_a_folder_is_all_its_files(tmp_path: Path) -> None:
+    write(tmp_path, HEAD + "columns: [{table: a, column: b, type: text}]", "1.yaml")
+    write(tmp_path, "version: 1\ncolumns: [{table: a, column: c, type: text}]", "2.yml")
+    write(tmp_path, "not a rule file", "3.txt")
+    assert [r.column for r in load([tmp_path]).rules] == ["b", "c"]
+
+
+COLUMN = "columns: [{table: a, column: b, type: text"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message", "hint"),
+    [
+        ("", 1, "the file is empty", "version"),
+        ("version: 2", 1, "version must be 1", None),
+        ("columns: []", 1, "version is missing", "version: 1"),
+        ("[1, 2]", 1, "must be a mapping", None),
+        ("version: 1\nkeyrin: {}", 2, 'no key "keyrin"', 'Did you mean "keyring"?'),
+        ("version: 1\nversion: 1", 2, "stands twice", "Remove one"),
+        ("version: 1\nkeyring: file", 2, "keyring must be a mapping", "provider"),
+        ("version: 1\nkeyring: {path: x}", 2, "names no provider", "file, env"),
+        (HEAD + "columns: {a: b}", 3, "columns must be a list", None),
+        (HEAD + COLUMN + ", serch: [equality]}]", 3, 'no key "serch"', 'Did you mean "search"?'),
+        (HEAD + COLUMN + ", readers: [x]}]", 3, "not available in this version", "Remove it"),
+        (HEAD + COLUMN + ", tenant: {column: x}}]", 3, "not available in this version", "Remove it"),
+        (HEAD + COLUMN + ", search: [order]}]", 3, "not available in this version", None),
+        (HEAD + COLUMN + ", search: [equalty]}]", 3, 'no search mode "equalty"', 'Did you mean "equality"?'),
+        (HEAD + COLUMN + ", search: equality}]", 3, "search must be a list", None),
+        (HEAD + COLUMN + ", search: [equality, equality]}]", 3, "stands twice", None),
+        (HEAD + COLUMN + ", index_domain: x}]", 3, "no meaning without search", "search"),
+        (HEAD + COLUMN + ", data_class: 'A B'}]", 3, "is not a name", "small letters"),
+        (HEAD + "columns:\n- {table: a, column: b, type: date, search: [equality_casefold]}", 4, "text and varchar only", None),
+        (HEAD + "columns: [{table: a, column: b}]", 3, 'needs the key "type"', None),
+        (HEAD + "columns: [{table: a.b.c, column: b, type: text}]", 3, "schema.table", None),
+        (HEAD + "columns: [{table: a, column: , type: text}]", 3, "column must be a text", None),
+        (HEAD + "columns: [{table: a, column: b, type: text}\n", 4, "expected", None),
+        (HEAD + "columns:\n- {table: a, column: b, type: text}\n- {table: public.a, column: b, type: text}", 5, "has a rule already", "Remove one"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_named_with_file_and_line(
+    tmp_path: Path, text: str, line: int, message: str, hint: str | None
+) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(PolicyError) as caught:
+        load([path])
+    assert caught.value.message.startswith(f"{path}:{line}: ")
+    assert message in caught.value.message
+    assert hint is None or hint in str(caught.value.hint)
+
+
+def test_no_rules_and_no_keyring(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match="no column is named"):
+        load([write(tmp_path, HEAD)])
+    with pytest.raises(PolicyError, match="no keyring is named"):
+        load([write(tmp_path, "version: 1\ncolumns: [{table: a, column: b, type: text}]")])
+    with pytest.raises(PolicyError, match="no rule file"):
+        load([])
+    with pytest.raises(PolicyError, match="cannot be read"):
+        load([tmp_path / "missing.yaml"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PolicyError, match="holds no"):
+        load([tmp_path / "empty"])
+
+
+def test_two_keyrings_contradict(tmp_path: Path) -> None:
+    one = write(tmp_path, HEAD + "columns: [{table: a, column: b, type: text}]", "1.yaml")
+    two = write(tmp_path, "version: 1\nkeyring: {provider: env}", "2.yaml")
+    with pytest.raises(PolicyError, match="another keyring"):
+        load([one, two])
+
+
+def test_not_utf8_and_too_long(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(PolicyError):
+        load([path])
+    path.write_bytes(b"#" * (2 << 20))
+    with pytest.raises(PolicyError, match="longer than"):
+        load([path])
