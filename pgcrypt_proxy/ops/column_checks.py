@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from pgcrypt_proxy.crypto.envelope import FLAG_EQ, FLAG_EQCI
 from pgcrypt_proxy.ops import index_conversion
 from pgcrypt_proxy.ops.catalog_rules import logical_type
 from pgcrypt_proxy.ops.column_facts import ColumnFacts
 from pgcrypt_proxy.ops.index_conversion import Conversion, Obstacle
 from pgcrypt_proxy.policy.model import Rule
 
-#: The term functions and the search modes that make their terms, in the order of the terms.
-TERM_FUNCTIONS = (("equality", "eq"), ("equality_casefold", "eqci"))
+#: Search modes, the functions that give their terms, and the flags of envelopes that have them.
+TERMS = (("equality", "eq", FLAG_EQ), ("equality_casefold", "eqci", FLAG_EQCI))
 
 _KIND_NAMES = {
     "p": "a partitioned table",
@@ -82,10 +83,8 @@ def assess_protect(
         lambda index: index_conversion.to_terms(facts, index, rule.search, drop_pattern=drop_pattern_indexes),
     )
     if make_indexes:
-        for mode, function in TERM_FUNCTIONS:
-            if mode in rule.search and not any(
-                index_conversion.serves(c, facts, function) for c in found.conversions
-            ):
+        for mode, function, _ in TERMS:
+            if mode in rule.search and not any(index_conversion.serves(c, facts, function) for c in found.conversions):
                 found.conversions.append(index_conversion.term_index(facts, function, taken_names))
     _warn(facts, found)
     return found
@@ -98,6 +97,11 @@ def assess_unprotect(facts: ColumnFacts) -> Assessment:
     _check_dependents(facts, found)
     _convert(facts, found, lambda index: index_conversion.to_values(facts, index))
     return found
+
+
+def term_flags(search: frozenset[str]) -> int:
+    """The flags of every envelope in a column with these search modes."""
+    return sum(flag for mode, _, flag in TERMS if mode in search)
 
 
 def is_null_default(expression: str) -> bool:
@@ -118,9 +122,7 @@ def _check_table(facts: ColumnFacts, found: Assessment) -> None:
     if facts.has_rules:
         found.obstacles.append(f"{facts.schema}.{facts.table} has rewrite rules: drop them first")
     if not facts.is_owner:
-        found.obstacles.append(
-            f"the database role does not own the table: run as {facts.owner} or a member of it"
-        )
+        found.obstacles.append(f"the database role does not own the table: run as {facts.owner} or a member of it")
 
 
 def _check_dependents(facts: ColumnFacts, found: Assessment) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -123,9 +124,9 @@ class IndexFacts:
     is_deferrable: bool
     nulls_not_distinct: bool
     predicate: str | None
-    storage: tuple[str, ...]
+    storage: Sequence[str]
     tablespace: str | None
-    keys: tuple[IndexKey, ...]
+    keys: tuple[IndexKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +189,8 @@ def read(connection: psycopg.Connection, schema: str, table: str, column: str) -
                 sqlstate="42703",
             )
         place = {"relation": row[0], "number": row[9]}
-        return ColumnFacts(
-            schema,
-            table,
-            column,
-            *row,
+        return replace(
+            ColumnFacts(schema, table, column, *row),
             dependents=tuple(connection.execute(_DEPENDENTS, place).fetchall()),
             indexes=tuple(_index(connection, found) for found in connection.execute(_INDEXES, place).fetchall()),
             triggers=tuple(TriggerFacts(*found) for found in connection.execute(_TRIGGERS, [row[0]])),
@@ -202,4 +200,4 @@ def read(connection: psycopg.Connection, schema: str, table: str, column: str) -
 
 def _index(connection: psycopg.Connection, row: tuple[Any, ...]) -> IndexFacts:
     keys = tuple(IndexKey(*found) for found in connection.execute(_KEYS, [row[0]]))
-    return IndexFacts(*row[:13], storage=tuple(row[13]), tablespace=row[14], keys=keys)
+    return replace(IndexFacts(*row), keys=keys)

@@ -53,17 +53,13 @@ def to_terms(
     what = f"index {index.name}"
     column = quoted(facts.name)
     if index.is_primary:
-        return Obstacle(
-            f"{facts.name} is part of the primary key {index.name}", "protect columns that are no key"
-        )
+        return Obstacle(f"{facts.name} is part of the primary key {index.name}", "protect columns that are no key")
     if index.is_exclusion:
         return Obstacle(f"exclusion constraint {index.name} uses {facts.name}", "drop it first")
     if _is_pattern_only(facts, index):
         if drop_pattern:
             return Conversion(index.name, _drop(facts, index), None)
-        return Obstacle(
-            f"{what} serves LIKE, which sealed values cannot", "give --drop-pattern-indexes to drop it"
-        )
+        return Obstacle(f"{what} serves LIKE, which sealed values cannot", "give --drop-pattern-indexes to drop it")
     lowered = re.compile(rf"lower\(\(?{re.escape(facts.identifier)}\)?(::text)?\)")
 
     def term(found: IndexKey) -> str | Obstacle | None:
@@ -134,9 +130,9 @@ def _converted(facts: ColumnFacts, index: IndexFacts, key_of: KeyOf) -> Conversi
     if index.is_deferrable:
         return Obstacle(f"constraint {index.name} is DEFERRABLE, an index is not", "drop it first")
     key = facts.identifier
-    if index.predicate is not None and _mentions(index.predicate, key):
-        if index.predicate.strip("()") not in (f"{key} IS NOT NULL", f"{key} IS NULL"):
-            return Obstacle(f"{what} has a WHERE over {facts.name}", "drop it first")
+    predicate = index.predicate or ""
+    if _mentions(predicate, key) and predicate.strip("()") not in (f"{key} IS NOT NULL", f"{key} IS NULL"):
+        return Obstacle(f"{what} has a WHERE over {facts.name}", "drop it first")
     parts: list[str] = []
     for found in index.keys:
         made = key_of(found)

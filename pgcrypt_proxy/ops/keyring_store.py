@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from pgcrypt_proxy.crypto.keyring import MAX_SEALS, Keyring, KeyRecord, wrap_context
+from pgcrypt_proxy.crypto.keyring import MAX_SEALS, KeyRecord, Keyring, wrap_context
 from pgcrypt_proxy.crypto.keys import KEY_LENGTH
 from pgcrypt_proxy.crypto.providers import KekProvider
 from pgcrypt_proxy.errors import ConfigError
@@ -50,9 +50,7 @@ class Grant:
 class KeyringStore:
     """One database's keyring over an autocommit connection of its own; not for several threads at once."""
 
-    def __init__(
-        self, connection: psycopg.Connection, provider: KekProvider, *, seal_limit: int = MAX_SEALS
-    ) -> None:
+    def __init__(self, connection: psycopg.Connection, provider: KekProvider, *, seal_limit: int = MAX_SEALS) -> None:
         self._connection = connection
         self._provider = provider
         self._seal_limit = seal_limit

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import psycopg
 import pytest
 
+from pgcrypt_proxy.errors import KeyUnavailable
 from pgcrypt_proxy.ops import install
 from pgcrypt_proxy.ops.connect import connect
 from pgcrypt_proxy.policy.model import Rule
 from tests.helpers.servers import PostgresServer
+
+
+class OpenProvider:
+    """A KekProvider that hides nothing: the wrapped key is the context and the key."""
+
+    name = "open"
+    kek_id = "open:1"
+
+    def wrap(self, key: bytes, context: Mapping[str, str]) -> bytes:
+        return repr(sorted(context.items())).encode() + b"|" + key
+
+    def unwrap(self, wrapped: bytes, context: Mapping[str, str]) -> bytes:
+        head = repr(sorted(context.items())).encode() + b"|"
+        if not wrapped.startswith(head):
+            raise KeyUnavailable("another context")
+        return wrapped[len(head) :]
+
 
 RuleMaker = Callable[..., Rule]
 
@@ -25,16 +43,16 @@ def connection(postgres: PostgresServer, database: str) -> Iterator[psycopg.Conn
 
 @pytest.fixture
 def rule() -> RuleMaker:
-    def make(column: str, type: str = "text", search: tuple[str, ...] = (), **changes: object) -> Rule:
-        schema, table, name = column.split(".")
+    def make(name: str, type: str = "text", search: tuple[str, ...] = (), /, **changes: object) -> Rule:
+        schema, table, column = name.split(".")
         values: dict[str, object] = {
             "schema": schema,
             "table": table,
-            "column": name,
+            "column": column,
             "type": type,
             "data_class": "pii",
             "search": frozenset(search),
-            "index_domain": column,
+            "index_domain": name,
             "source": "rules/test.yaml:7",
         }
         return Rule(**{**values, **changes})  # type: ignore[arg-type]

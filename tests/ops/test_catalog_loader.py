@@ -62,7 +62,7 @@ def test_relations_come_with_their_live_columns(connection):
 def test_a_sealed_column_is_known_by_its_type(connection, rule):
     connection.execute(TABLES)
     column_id = seal(connection, "public.users.email")
-    catalog = catalog_loader.load(connection, policy(rule("public.users.email", search=("equality",))))
+    catalog = catalog_loader.load(connection, policy(rule("public.users.email", "text", ("equality",))))
     (column,) = catalog.protected_columns
     (users,) = catalog.by_name["users"]
     assert (column.id, column.qualified_name, column.attribute_number) == (column_id, "public.users.email", 3)
@@ -78,7 +78,7 @@ def test_a_renamed_column_asks_for_its_new_name(connection, rule):
     seal(connection, "public.users.email")
     connection.execute("ALTER TABLE public.users RENAME email TO mail")
     with pytest.raises(PolicyError, match=r"rules/test.yaml:7: .*email is called public.users.mail now"):
-        catalog_loader.load(connection, policy(rule("public.users.email", search=("equality",))))
+        catalog_loader.load(connection, policy(rule("public.users.email", "text", ("equality",))))
 
 
 def test_a_rule_that_is_not_sealed_yet_is_not_armed(connection, rule):
@@ -100,7 +100,7 @@ def test_a_rule_without_its_column_is_unmet(connection, rule, name):
     ("changes", "right"),
     [
         ({"type": "integer"}, "type text"),
-        ({"search": ()}, r"search \[equality\]"),
+        ({"search": frozenset()}, r"search \[equality\]"),
         ({"data_class": "secret"}, "data_class pii"),
         ({"index_domain": "email"}, "index_domain public.users.email"),
     ],
@@ -108,7 +108,7 @@ def test_a_rule_without_its_column_is_unmet(connection, rule, name):
 def test_a_contradiction_names_line_and_right_value(connection, rule, changes, right):
     connection.execute(TABLES)
     seal(connection, "public.users.email")
-    wrong = rule("public.users.email", **{"search": ("equality",), **changes})
+    wrong = rule("public.users.email", "text", ("equality",), **changes)
     with pytest.raises(PolicyError, match=f"rules/test.yaml:7: public.users.email is sealed with {right}"):
         catalog_loader.load(connection, policy(wrong))
 
@@ -131,7 +131,7 @@ def test_a_sealed_type_without_its_row_is_refused(connection, rule):
     seal(connection, "public.users.email")
     connection.execute("DELETE FROM pgcrypt.columns")
     with pytest.raises(PolicyError, match="does not list"):
-        catalog_loader.load(connection, policy(rule("public.users.email", search=("equality",))))
+        catalog_loader.load(connection, policy(rule("public.users.email", "text", ("equality",))))
 
 
 def test_views_are_derived_transitively(connection, rule):
@@ -165,7 +165,7 @@ def test_inheritance_parents_and_children_are_derived(connection, rule):
 def test_a_child_of_a_sealed_parent_needs_no_rule(connection, rule):
     connection.execute("CREATE TABLE public.users (email text); CREATE TABLE public.child () INHERITS (public.users)")
     seal(connection, "public.users.email")
-    catalog = catalog_loader.load(connection, policy(rule("public.users.email", search=("equality",))))
+    catalog = catalog_loader.load(connection, policy(rule("public.users.email", "text", ("equality",))))
     assert derived(catalog) == {"child"}
 
 

@@ -1,30 +1,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import pytest
 
 from pgcrypt_proxy.crypto.keyring import SealContext
-from pgcrypt_proxy.errors import ConfigError, KeyUnavailable, SealError
+from pgcrypt_proxy.errors import ConfigError, SealError
 from pgcrypt_proxy.ops.connect import connect
 from pgcrypt_proxy.ops.keyring_store import KeyringStore
-
-
-class OpenProvider:
-    """A KekProvider that hides nothing: the wrapped key is the context and the key."""
-
-    name = "open"
-    kek_id = "open:1"
-
-    def wrap(self, key: bytes, context: Mapping[str, str]) -> bytes:
-        return repr(sorted(context.items())).encode() + b"|" + key
-
-    def unwrap(self, wrapped: bytes, context: Mapping[str, str]) -> bytes:
-        head = repr(sorted(context.items())).encode() + b"|"
-        if not wrapped.startswith(head):
-            raise KeyUnavailable("another context")
-        return wrapped[len(head) :]
+from tests.ops.conftest import OpenProvider
 
 
 @pytest.fixture

@@ -1,0 +1,333 @@
+"""Seals the values of a plain column, or makes them plain again, in one transaction each.
+
+For tables that fit into one pause: the table is locked against everybody, at
+most as long as `Options.max_rows` allows. Whatever could go wrong is asked
+before anything changes, and asked again under the lock.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import errors as pg_errors
+
+from pgcrypt_proxy.crypto.keyring import Keyring
+from pgcrypt_proxy.errors import ConfigError
+from pgcrypt_proxy.ops import column_checks, column_facts, column_rewrite
+from pgcrypt_proxy.ops.catalog_rules import logical_type
+from pgcrypt_proxy.ops.column_checks import Assessment
+from pgcrypt_proxy.ops.column_facts import ColumnFacts
+from pgcrypt_proxy.ops.column_rewrite import Rewrite
+from pgcrypt_proxy.ops.column_rows import Progress, no_progress
+from pgcrypt_proxy.ops.connect import readable_errors
+from pgcrypt_proxy.ops.index_conversion import quoted
+from pgcrypt_proxy.ops.keyring_store import KeyringStore
+from pgcrypt_proxy.policy.model import Rule
+from pgcrypt_proxy.session.meter import Meter
+from pgcrypt_proxy.session.observer import SilentObserver
+from pgcrypt_proxy.session.transform import Values
+from pgcrypt_proxy.sql.catalog import ProtectedColumn
+from pgcrypt_proxy.sql.plan import ParameterUse, Use
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`lock_timeout_s`: how long to wait for the table, so that nobody queues behind for long."""
+
+    max_rows: int = 200_000
+    lock_timeout_s: float = 5.0
+    drop_pattern_indexes: bool = False
+    make_indexes: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What would be done, and what stands in the way. `rows` is None when there are more than allowed."""
+
+    column: str
+    rows: int | None
+    assessment: Assessment
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was done. `indexes` were made (again), `dropped` were not."""
+
+    column: str
+    column_id: int
+    values: int
+    nulls: int
+    indexes: tuple[str, ...]
+    dropped: tuple[str, ...]
+    warnings: tuple[str, ...]
+    seconds: float
+
+
+def preview_protect(connection: psycopg.Connection, rule: Rule, options: Options) -> Preview:
+    """What `protect` would do. Changes nothing, locks nothing."""
+    facts = column_facts.read(connection, rule.schema, rule.table, rule.column)
+    assessment = _assess_protect(connection, facts, rule, options)
+    return _preview(connection, facts, assessment, options, "pgcrypt.sealed_<id>", "pg_catalog.bytea")
+
+
+def preview_unprotect(connection: psycopg.Connection, column: ProtectedColumn, options: Options) -> Preview:
+    """What `unprotect` would do. Changes nothing, locks nothing."""
+    facts = column_facts.read(connection, column.schema, column.table, column.name)
+    assessment = column_checks.assess_unprotect(facts)
+    return _preview(connection, facts, assessment, options, column.type.sql, column.type.sql)
+
+
+def protect(
+    connection: psycopg.Connection,
+    store: KeyringStore,
+    rule: Rule,
+    options: Options,
+    progress: Progress = no_progress,
+) -> Outcome:
+    """Seal every value of the rule's column. `store` has a connection of its own.
+
+    Raises ConfigError with every obstacle, and leaves the table as it was on any error.
+    """
+    started = time.monotonic()
+    where = f"{rule.schema}.{rule.table}.{rule.column}"
+    with readable_errors(f"protecting {where}"), connection.transaction():
+        _lock(connection, rule.schema, rule.table, options)
+        facts = column_facts.read(connection, rule.schema, rule.table, rule.column)
+        assessment = _assess_protect(connection, facts, rule, options)
+        rows = _count(connection, facts, options)
+        _raise_obstacles("protected", facts, assessment, rows, options)
+        assert rows is not None
+        keyring = store.unlock_with_grants({rule.data_class: rows})
+        column = _new_column(connection, facts, rule)
+        values = _values(keyring)
+        use = ParameterUse(0, Use.SEAL, column)
+
+        def seal(plaintext: bytes) -> tuple[bytes, bytes]:
+            sealed = values.parameter(use, 0, plaintext, 1)
+            assert sealed is not None
+            return plaintext, sealed
+
+        rewrite = Rewrite(
+            target_type=_domain(column.id),
+            staged_type="pg_catalog.bytea",
+            read=f"{_send_function(connection, facts.type_oid)}({quoted(rule.column)})",
+            change=seal,
+            reread=f"{quoted(rule.column)}::pg_catalog.bytea",
+            reopen=values.opener(column, 1, "utf-8"),
+            conversions=assessment.conversions,
+        )
+        sealed = column_rewrite.run(connection, facts, rewrite, progress, rows)
+    keyring.zeroise()
+    _vacuum(connection, facts)
+    return _outcome(facts, column.id, sealed, rows, assessment, started)
+
+
+def unprotect(
+    connection: psycopg.Connection,
+    store: KeyringStore,
+    column: ProtectedColumn,
+    options: Options,
+    progress: Progress = no_progress,
+) -> Outcome:
+    """Store every value of a sealed column in plaintext again. Raises as `protect` does."""
+    started = time.monotonic()
+    with readable_errors(f"unprotecting {column.qualified_name}"), connection.transaction():
+        _lock(connection, column.schema, column.table, options)
+        facts = column_facts.read(connection, column.schema, column.table, column.name)
+        assessment = column_checks.assess_unprotect(facts)
+        rows = _count(connection, facts, options)
+        _raise_obstacles("made plain", facts, assessment, rows, options)
+        assert rows is not None
+        keyring = store.unlock()
+        opener = _values(keyring).opener(column, 1, "utf-8")
+
+        def open_value(envelope: bytes) -> tuple[bytes, bytes]:
+            plaintext = opener(envelope)
+            return plaintext, plaintext
+
+        rewrite = Rewrite(
+            target_type=column.type.sql,
+            staged_type=column.type.sql,
+            read=f"{quoted(column.name)}::pg_catalog.bytea",
+            change=open_value,
+            reread=f"{_send_function(connection, column.type.oid)}({quoted(column.name)})",
+            reopen=bytes,
+            conversions=assessment.conversions,
+        )
+        opened = column_rewrite.run(connection, facts, rewrite, progress, rows)
+        _forget_column(connection, column)
+    keyring.zeroise()
+    _vacuum(connection, facts)
+    return _outcome(facts, column.id, opened, rows, assessment, started)
+
+
+def _assess_protect(connection: psycopg.Connection, facts: ColumnFacts, rule: Rule, options: Options) -> Assessment:
+    with readable_errors("reading index names"):
+        taken = connection.execute(
+            "SELECT c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n"
+            " ON n.oid = c.relnamespace WHERE n.nspname = %s",
+            [facts.schema],
+        ).fetchall()
+    return column_checks.assess_protect(
+        facts,
+        rule,
+        drop_pattern_indexes=options.drop_pattern_indexes,
+        make_indexes=options.make_indexes,
+        taken_names=frozenset(name for (name,) in taken),
+    )
+
+
+def _preview(
+    connection: psycopg.Connection,
+    facts: ColumnFacts,
+    assessment: Assessment,
+    options: Options,
+    target_type: str,
+    staged_type: str,
+) -> Preview:
+    rows = _count(connection, facts, options)
+    if rows is None:
+        assessment.obstacles.append(_too_many(options))
+    steps = [
+        f"LOCK TABLE {quoted(facts.schema, facts.table)} IN ACCESS EXCLUSIVE MODE",
+        *(c.drop for c in assessment.conversions if c.drop),
+        *column_rewrite.alter_steps(facts, target_type, staged_type),
+        *(c.create for c in assessment.conversions if c.create),
+    ]
+    return Preview(facts.qualified_name, rows, assessment, tuple(steps))
+
+
+def _lock(connection: psycopg.Connection, schema: str, table: str, options: Options) -> None:
+    connection.execute(f"SET LOCAL lock_timeout = {int(options.lock_timeout_s * 1000)}".encode())
+    connection.execute("SET LOCAL row_security = off")  # an error rather than rows left out
+    try:
+        connection.execute(f"LOCK TABLE {quoted(schema, table)} IN ACCESS EXCLUSIVE MODE".encode())
+    except (pg_errors.UndefinedTable, pg_errors.InvalidSchemaName):
+        raise ConfigError(f"there is no table {schema}.{table}", sqlstate="42P01") from None
+    except pg_errors.WrongObjectType:
+        raise ConfigError(f"{schema}.{table} is no table", sqlstate="42809") from None
+
+
+def _count(connection: psycopg.Connection, facts: ColumnFacts, options: Options) -> int | None:
+    """How many rows the table has; None when there are more than `options` allow, or none to be had."""
+    if facts.kind != "r":
+        return 0
+    table = quoted(facts.schema, facts.table)
+    with readable_errors(f"counting the rows of {facts.schema}.{facts.table}"):
+        limited = f"SELECT FROM ONLY {table} LIMIT {options.max_rows + 1}"
+        row = connection.execute(f"SELECT pg_catalog.count(*) FROM ({limited}) r".encode()).fetchone()  # noqa: S608
+    assert row is not None
+    return None if row[0] > options.max_rows else int(row[0])
+
+
+def _too_many(options: Options) -> str:
+    return (
+        f"the table has more than {options.max_rows:,} rows and would be locked for long: "
+        "raise --max-rows if that pause is acceptable"
+    )
+
+
+def _raise_obstacles(what: str, facts: ColumnFacts, assessment: Assessment, rows: int | None, options: Options) -> None:
+    obstacles = list(assessment.obstacles)
+    if rows is None:
+        obstacles.append(_too_many(options))
+    if obstacles:
+        raise ConfigError(
+            f"{facts.qualified_name} cannot be {what}: {obstacles[0]}",
+            detail="\n".join(obstacles[1:]) or None,
+            sqlstate="55000",
+        )
+
+
+def _new_column(connection: psycopg.Connection, facts: ColumnFacts, rule: Rule) -> ProtectedColumn:
+    """Give the column its immutable id and its domain."""
+    logical = logical_type(rule)
+    row = connection.execute(
+        "INSERT INTO pgcrypt.columns"
+        " (logical_type, data_class, search, index_domain, schema_name, table_name, column_name)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING id",
+        [
+            logical.sql,
+            rule.data_class,
+            sorted(rule.search),
+            rule.index_domain,
+            facts.schema,
+            facts.table,
+            facts.name,
+        ],
+    ).fetchone()
+    assert row is not None
+    flags = column_checks.term_flags(rule.search)
+    domain = _domain(row[0])
+    connection.execute(
+        f"CREATE DOMAIN {domain} AS pgcrypt.sealed CONSTRAINT has_terms CHECK ("
+        "(pg_catalog.get_byte(VALUE, 1) OPERATOR(pg_catalog.&) 15)"
+        f" OPERATOR(pg_catalog.=) {flags})".encode()
+    )
+    return ProtectedColumn(
+        id=row[0],
+        schema=facts.schema,
+        table=facts.table,
+        name=facts.name,
+        relation_oid=facts.relation_oid,
+        attribute_number=facts.number,
+        domain_oid=0,
+        type=logical,
+        data_class=rule.data_class,
+        search=rule.search,
+        index_domain=rule.index_domain,
+    )
+
+
+def _forget_column(connection: psycopg.Connection, column: ProtectedColumn) -> None:
+    """Drop the domain and the id, unless another column has the same type (a copy of the table)."""
+    is_used = connection.execute(
+        "SELECT FROM pg_catalog.pg_attribute WHERE atttypid = %s AND NOT attisdropped LIMIT 1",
+        [column.domain_oid],
+    ).fetchone()
+    if is_used is None:
+        connection.execute(f"DROP DOMAIN {_domain(column.id)}".encode())
+        connection.execute("DELETE FROM pgcrypt.columns WHERE id = %s", [column.id])
+
+
+def _domain(column_id: int) -> str:
+    return f"pgcrypt.sealed_{column_id}"
+
+
+def _values(keyring: Keyring) -> Values:
+    observer = SilentObserver()
+    return Values(keyring, observer, Meter(observer, time.monotonic))
+
+
+def _send_function(connection: psycopg.Connection, type_oid: int) -> str:
+    """The function that gives a value of that type in binary form."""
+    row = connection.execute(
+        "SELECT n.nspname, p.proname FROM pg_catalog.pg_type t JOIN pg_catalog.pg_proc p ON p.oid = t.typsend"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE t.oid = %s",
+        [type_oid],
+    ).fetchone()
+    assert row is not None
+    return quoted(*row)
+
+
+def _vacuum(connection: psycopg.Connection, facts: ColumnFacts) -> None:
+    with readable_errors(f"vacuuming {facts.schema}.{facts.table}"):
+        connection.execute(f"VACUUM (ANALYZE) {quoted(facts.schema, facts.table)}".encode())
+
+
+def _outcome(
+    facts: ColumnFacts, column_id: int, values: int, rows: int, assessment: Assessment, started: float
+) -> Outcome:
+    return Outcome(
+        column=facts.qualified_name,
+        column_id=column_id,
+        values=values,
+        nulls=rows - values,
+        indexes=tuple(c.index for c in assessment.conversions if c.create),
+        dropped=tuple(c.index for c in assessment.conversions if not c.create),
+        warnings=tuple(assessment.warnings),
+        seconds=time.monotonic() - started,
+    )

@@ -1,0 +1,212 @@
+"""Proves, column by column, that the database refuses plaintext and that every envelope opens.
+
+Reads a stretch of blocks at a time, each in a short transaction, so that no
+snapshot is held for long and writers go on. Reports by count and by ctid,
+never by value.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import psycopg
+
+from pgcrypt_proxy.errors import KeyUnavailable, PgcryptError
+from pgcrypt_proxy.ops import catalog_queries, catalog_rules, column_rows
+from pgcrypt_proxy.ops.column_checks import term_flags
+from pgcrypt_proxy.ops.column_rows import Pair, Progress, no_progress
+from pgcrypt_proxy.ops.connect import readable_errors
+from pgcrypt_proxy.ops.index_conversion import quoted
+from pgcrypt_proxy.ops.keyring_store import KeyringStore
+from pgcrypt_proxy.policy.model import Policy
+from pgcrypt_proxy.session.meter import Meter
+from pgcrypt_proxy.session.observer import SilentObserver
+from pgcrypt_proxy.session.transform import Values
+from pgcrypt_proxy.sql.catalog import ProtectedColumn
+
+BLOCKS_PER_BATCH = 512
+MAX_NAMED_ROWS = 5
+
+_DOMAIN = """
+SELECT t.typname, b.typname = 'sealed' AND bn.nspname = 'pgcrypt',
+       COALESCE((SELECT pg_catalog.pg_get_constraintdef(k.oid) FROM pg_catalog.pg_constraint k
+                 WHERE k.contypid = t.oid AND k.contype = 'c' AND k.convalidated), '')
+FROM pg_catalog.pg_type t
+LEFT JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype
+LEFT JOIN pg_catalog.pg_namespace bn ON bn.oid = b.typnamespace
+WHERE t.oid = %s
+"""
+
+_BASE_CHECK = """
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_constraint k
+    WHERE k.contypid = 'pgcrypt.sealed'::regtype AND k.contype = 'c' AND k.convalidated
+      AND pg_catalog.pg_get_constraintdef(k.oid)
+          IN ('CHECK (pgcrypt.is_envelope(VALUE))', 'CHECK (pgcrypt.is_envelope((VALUE)::bytea))')
+)
+"""
+
+# What the function must say of plaintext, of an envelope without and with a term, and of one cut short.
+_PROBES: tuple[tuple[bytes, bool], ...] = (
+    (b"plaintext of more than thirty-four bytes", False),
+    (b"\x01\x00" + bytes(32), True),
+    (b"\x01\x01" + bytes(48), True),
+    (b"\x01\x01" + bytes(47), False),
+)
+
+
+@dataclass(slots=True)
+class ColumnReport:
+    """`opened` + `destroyed` + `failed` are all values that are not NULL. `rows` names a few failed ones."""
+
+    column: str
+    opened: int = 0
+    destroyed: int = 0
+    failed: int = 0
+    nulls: int = 0
+    rows: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def is_sound(self) -> bool:
+        return not self.failed and not self.problems
+
+
+@dataclass(slots=True)
+class Report:
+    """`problems` are of the database as a whole, or of columns that are not sealed as they should be."""
+
+    columns: list[ColumnReport] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def is_sound(self) -> bool:
+        return not self.problems and all(column.is_sound for column in self.columns)
+
+
+class _Opener:
+    """Opens values for as long as it takes: a keyring whose time is over is unlocked anew."""
+
+    def __init__(self, store: KeyringStore) -> None:
+        self._store = store
+        self._values = self._unlocked()
+
+    def _unlocked(self) -> Values:
+        observer = SilentObserver()
+        return Values(self._store.unlock(), observer, Meter(observer, time.monotonic))
+
+    def fresh(self) -> Values:
+        """Values whose keyring is good for a batch."""
+        if self._values.keyring.expires_at - time.monotonic() < 60:
+            self._values.keyring.zeroise()
+            self._values = self._unlocked()
+        return self._values
+
+
+def verify(
+    connection: psycopg.Connection, store: KeyringStore, policy: Policy, progress: Progress = no_progress
+) -> Report:
+    """Check everything that can be checked without changing anything."""
+    rows = catalog_queries.fetch(connection)
+    joined = catalog_rules.join(policy, rows)
+    report = Report(problems=[*joined.problems, *joined.absent, *_stray(rows, joined)])
+    if not _base_is_sound(connection):
+        report.problems.append("domain pgcrypt.sealed does not check its values as it was installed to")
+    opener = _Opener(store)
+    for column in joined.protected.values():
+        if not column.is_armed:
+            report.problems.append(f"{column.qualified_name} is named in the rules and holds plaintext")
+            continue
+        report.columns.append(_verify_column(connection, opener, column, progress))
+    opener.fresh().keyring.zeroise()
+    return report
+
+
+def _stray(rows: catalog_queries.CatalogRows, joined: catalog_rules.Joined) -> Iterator[str]:
+    """Columns of a sealed type that no rule covers: children, copies."""
+    for relation in rows.relations:
+        for name, number, type_oid in relation.attributes:
+            is_table = relation.kind in catalog_rules.TABLE_KINDS
+            where = f"{relation.schema}.{relation.name}.{name}"
+            covered = (relation.oid, number) in joined.protected or any(where in p for p in joined.problems)
+            if is_table and type_oid in rows.domains and not covered:
+                yield f"{where} is a copy of a sealed column (column id {rows.domains[type_oid]}) without a rule"
+
+
+def _base_is_sound(connection: psycopg.Connection) -> bool:
+    with readable_errors("checking domain pgcrypt.sealed"):
+        for probe, expected in _PROBES:
+            row = connection.execute("SELECT pgcrypt.is_envelope(%s)", [probe]).fetchone()
+            if row is None or row[0] is not expected:
+                return False
+        row = connection.execute(_BASE_CHECK).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _verify_column(
+    connection: psycopg.Connection, opener: _Opener, column: ProtectedColumn, progress: Progress
+) -> ColumnReport:
+    report = ColumnReport(column.qualified_name)
+    flags = term_flags(column.search)
+    with readable_errors(f"verifying {column.qualified_name}"):
+        row = connection.execute(_DOMAIN, [column.domain_oid]).fetchone()
+        if row is None or not row[1] or "get_byte" not in row[2] or f"= {flags})" not in row[2]:
+            report.problems.append(f"domain pgcrypt.sealed_{column.id} does not check the terms of its envelopes")
+        blocks = _blocks(connection, column)
+        for start in range(0, blocks, BLOCKS_PER_BATCH):
+            values = opener.fresh()
+            for batch in _stretch(connection, column, start, report):
+                _open_batch(values, column, flags, batch, report)
+            progress(column.qualified_name, min(start + BLOCKS_PER_BATCH, blocks), blocks)
+    return report
+
+
+def _blocks(connection: psycopg.Connection, column: ProtectedColumn) -> int:
+    row = connection.execute(
+        "SELECT (pg_catalog.pg_relation_size(%s::bigint::oid::regclass)"
+        " / pg_catalog.current_setting('block_size')::bigint)::bigint",
+        [column.relation_oid],
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _stretch(
+    connection: psycopg.Connection, column: ProtectedColumn, start: int, report: ColumnReport
+) -> Iterator[list[Pair]]:
+    """The values in some blocks, and their NULLs counted."""
+    table, name = quoted(column.schema, column.table), quoted(column.name)
+    place = f"ctid >= '({start},0)'::tid AND ctid < '({start + BLOCKS_PER_BATCH},0)'::tid"
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        row = connection.execute(
+            f"SELECT pg_catalog.count(*) FROM ONLY {table} WHERE {name} IS NULL AND {place}".encode()  # noqa: S608 (quoted names)
+        ).fetchone()
+        report.nulls += row[0] if row else 0
+        query = (
+            f"SELECT pg_catalog.tidsend(ctid), {name}::pg_catalog.bytea"  # noqa: S608 (quoted names)
+            f" FROM ONLY {table} WHERE {name} IS NOT NULL AND {place}"
+        )
+        yield from column_rows.batches(connection, query)
+
+
+def _open_batch(values: Values, column: ProtectedColumn, flags: int, batch: list[Pair], report: ColumnReport) -> None:
+    open_value = values.opener(column, 0, "utf-8")  # text form: the value must be one of the type, too
+    for tid, envelope in batch:
+        try:
+            open_value(b"\\x" + envelope.hex().encode())
+            is_good = envelope[1] & 15 == flags
+        except KeyUnavailable:
+            if values.keyring.is_expired:
+                raise
+            report.destroyed += 1
+            continue
+        except PgcryptError:
+            is_good = False
+        if is_good:
+            report.opened += 1
+        else:
+            report.failed += 1
+            if len(report.rows) < MAX_NAMED_ROWS:
+                report.rows.append(column_rows.shown(tid))
