@@ -19,7 +19,8 @@ INTERNAL_POSITION, INTERNAL_QUERY, WHERE = ord("p"), ord("q"), ord("W")
 SCHEMA, TABLE = ord("s"), ord("t")
 
 _KEY_DETAIL = re.compile(rb"^([^(]*)\((.*)\)=\((.*)\)(.*)$", re.DOTALL)
-_TERM_CALL = re.compile(rb"(?:OPERATOR\(pg_catalog\.\S+\)|pgcrypt\.(?:eq|eqci)\(([^()]*)\))")
+#: PostgreSQL writes the cast from the column's domain as email::bytea or (email)::bytea, by version.
+_TERM_CALL = re.compile(rb"pgcrypt\.(?:eq|eqci)\(\(?([^()]*?)\)?(?:::bytea)?\)")
 #: bytea in hex, as long as a term or longer.
 _HEX_BYTEA = re.compile(rb"\\x[0-9a-f]{16,}")
 _ROW_CHECKS = frozenset({b"23502", b"23514"})  # their detail shows the whole failing row
@@ -58,7 +59,7 @@ def scrub_detail(detail: bytes, sqlstate: bytes) -> bytes | None:
     if found is None:
         return None
     before, keys, _, after = found.groups()
-    keys = _TERM_CALL.sub(lambda call: call.group(1) or b"", keys)
+    keys = _TERM_CALL.sub(rb"\1", keys)
     if b"pgcrypt." in keys or _HEX_BYTEA.search(before + keys + after):
         return None
     return before + b"(" + keys + b")" + after

@@ -56,6 +56,8 @@ def test_position_behind_a_literal_of_unknown_length_is_not_told():
         ),
         (b"Key (email)=(" + TERM + b') is not present in table "x".', b'Key (email) is not present in table "x".'),
         (b"Key (id)=(5) already exists.", b"Key (id)=(5) already exists."),
+        (b"Key (pgcrypt.eq(email::bytea))=(" + TERM + b") already exists.", b"Key (email) already exists."),
+        (b"Key (pgcrypt.eq((email)::bytea))=(" + TERM + b") already exists.", b"Key (email) already exists."),
         (b"Something quotes " + TERM, None),
         (b"Key (lower(pgcrypt.other(email)))=(x) already exists.", None),
     ],

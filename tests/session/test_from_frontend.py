@@ -43,6 +43,7 @@ from tests.session.conversations import (
 INSERT = "INSERT INTO users(email) VALUES ($1)"
 REFUSAL = Refusal('ORDER BY is not possible on protected column "public.users.email"', hint="Sort later.", position=7)
 REFUSED = refused(REFUSAL)
+AGE_7 = b"[age=%s]" % codec.equality_key(AGE.type, b"\0\0\0\7")
 UNDEFINED = error("42883", "function pg_catalog.pgcrypt_proxy_refused() does not exist", P="8")
 UNKNOWN_STATEMENT = error("26000", 'prepared statement "pgcrypt_proxy_refused" does not exist')
 
@@ -197,7 +198,7 @@ def test_uses_of_one_parameter_become_several():
         bind(
             b"<1|1[email=tx]|x>",
             b"\0\1",
-            b"[age=%s]" % codec.equality_key(AGE.type, b"\0\0\0\7"),
+            AGE_7,
             b"[email=tx]",
             codes=(1, 1, 1, 1),
         ),
