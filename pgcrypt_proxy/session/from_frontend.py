@@ -15,7 +15,6 @@ from pgcrypt_proxy.session.encodings import is_rewritable
 from pgcrypt_proxy.session.link import Link, Work
 from pgcrypt_proxy.session.planning import Planned, Planning
 from pgcrypt_proxy.session.reply_queue import Answer, Request
-from pgcrypt_proxy.session.results import drift
 from pgcrypt_proxy.session.statements import MAX_KEPT_BIND_BYTES, NEVER_PREPARED, Portal, Statement, check_not_reserved
 from pgcrypt_proxy.sql.plan import UNTOUCHED, Plan, Use
 from pgcrypt_proxy.sql.planner import REFUSED_STATEMENT
@@ -93,6 +92,7 @@ class FromFrontend:
         batch = link.queue.batch
         work.changes = (link.statements.change(b"", None, batch), link.portals.change(b"", None, batch))
         answer = Answer.FORWARD if error is None else Answer.REPLACE
+        link.executions += 1
         link.expect(raw, Request.QUERY, work, answer, error)
 
     # -- extended query
@@ -122,6 +122,7 @@ class FromFrontend:
             parameter_type_oids=tuple(parse.parameter_type_oids),
             resolved=planned.resolved,
             version=self._link.planner.catalog.version,
+            resolved_at=self._link.executions,
             may_return_any_rows=_RETURNS_ANY_ROWS.match(planned.sql) is not None,
         )
 
@@ -192,7 +193,7 @@ class FromFrontend:
             statement = link.statements.get(describe.name, batch)
             plan = UNTOUCHED
             if statement is not None:
-                self._check_current(statement)
+                self._planning.check_current(statement)
                 plan = statement.plan
                 statement.described_in = batch
             link.expect(raw, Request.DESCRIBE_STATEMENT, Work(plan, statement))
@@ -215,6 +216,7 @@ class FromFrontend:
             described = Work(plan, portal.statement, portal)
             link.expect(Describe(PORTAL, name).encode(), Request.DESCRIBE_PORTAL, described, Answer.SKIP)
         self._may_copy = plan.refusal is None
+        link.executions += 1
         link.expect(raw, Request.EXECUTE, Work(plan, portal.statement, portal))
 
     def on_close(self, raw: bytes) -> None:
@@ -234,11 +236,13 @@ class FromFrontend:
 
     def on_sync(self, raw: bytes) -> None:
         self._is_batch_doomed = False
+        self._link.executions += 1
         self._link.expect(SYNC, Request.SYNC)
 
     # -- others
 
     def on_function_call(self, raw: bytes) -> None:
+        self._link.executions += 1
         self._link.expect(raw, Request.FUNCTION_CALL)
 
     def on_copy(self, raw: bytes) -> None:
@@ -268,18 +272,9 @@ class FromFrontend:
                 hint="A statement made by SQL's PREPARE can be run by SQL's EXECUTE only." if name else None,
                 sqlstate="26000",
             )
-        self._check_current(statement)
+        self._planning.check_current(statement)
+        self._planning.check_names(statement)
         return statement
-
-    def _check_current(self, statement: Statement) -> None:
-        """Under a new catalog the same text must still mean the same. Raises CatalogDrift."""
-        version = self._link.planner.catalog.version
-        if statement.version != version:
-            again = self._planning.plan_again(Planned(statement.sql, statement.plan, statement.resolved))
-            if again is None or not _is_same(again, statement.plan):
-                raise drift("prepared statements must be prepared anew")
-            statement.version = version
-            statement.result = None
 
     def _check_executed(self, plan: Plan) -> None:
         """SQL's EXECUTE hands its arguments to the server as they are. Raises Refusal."""
@@ -325,13 +320,6 @@ def upstream_type_oids(plan: Plan, declared: tuple[int, ...]) -> tuple[int, ...]
         else:
             oids.append(BYTEA_ARRAY_OID if use.use is Use.TERM_ARRAY else BYTEA_OID)
     return tuple(oids)
-
-
-def _is_same(one: Plan, other: Plan) -> bool:
-    """Whether two plans do the same to parameters, text and results."""
-    if one.is_untouched and other.is_untouched:
-        return True
-    return one == other and one.refusal is None
 
 
 def _plan_of(portal: Portal) -> Plan:

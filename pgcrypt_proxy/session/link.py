@@ -99,6 +99,8 @@ class Link:
         self.standard_conforming_strings = True
         self.is_closed = False
         self.is_ddl_pending = False
+        #: Grows with everything sent that may change what a name means (search_path above all).
+        self.executions = 0
         self.is_server_ending = False
         self.to_frontend: list[bytes] = []
         self.to_backend: list[bytes] = []

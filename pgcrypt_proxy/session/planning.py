@@ -15,13 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NoReturn
 
 from pgcrypt_proxy.errors import Refusal
 from pgcrypt_proxy.session.commands import RefreshCatalog
 from pgcrypt_proxy.session.encodings import is_rewritable
 from pgcrypt_proxy.session.link import FAILED_TRANSACTION, Link, Work
 from pgcrypt_proxy.session.reply_queue import Answer, Request
-from pgcrypt_proxy.session.statements import RESERVED_PREFIX
+from pgcrypt_proxy.session.results import drift
+from pgcrypt_proxy.session.statements import RESERVED_PREFIX, Statement
 from pgcrypt_proxy.sql.mention import text_mentions
 from pgcrypt_proxy.sql.plan import UNTOUCHED, NeedsNames, Plan, StatementPlan
 from pgcrypt_proxy.sql.planner import REFUSED_STATEMENT
@@ -51,6 +53,20 @@ class Planned:
 def refused(refusal: Refusal) -> Plan:
     """The plan of a text that is refused as a whole."""
     return Plan(False, (StatementPlan(is_untouched=False, refusal=refusal),), (REFUSED_STATEMENT,))
+
+
+def unresolved() -> Refusal:
+    return Refusal(
+        "the table that the statement means cannot be told",
+        hint="Qualify the table's name with its schema.",
+    )
+
+
+def _is_same(one: Plan, other: Plan) -> bool:
+    """Whether two plans do the same to parameters, text and results."""
+    if one.is_untouched and other.is_untouched:
+        return True
+    return one == other and one.refusal is None
 
 
 class NameQuestion:
@@ -136,10 +152,38 @@ class Planning:
             )
         return self._observed(Planned(sql, found, resolved), started)
 
-    def plan_again(self, planned: Planned) -> Plan | None:
-        """The plan of a prepared statement under the present catalog; None when it cannot be told."""
-        found = self._plan(planned.sql, True, planned.resolved)
-        return found if isinstance(found, Plan) else None
+    def check_current(self, statement: Statement) -> None:
+        """Under the present catalog a prepared statement's text must still mean the same. Raises CatalogDrift."""
+        version = self._link.planner.catalog.version
+        if statement.version != version:
+            self._check_same(statement, statement.resolved)
+            statement.version = version
+            statement.result = None
+
+    def check_names(self, statement: Statement) -> None:
+        """The names asked for a prepared statement must still mean the same: the server looks them up anew.
+
+        Raises Hold while an answer is awaited, and CatalogDrift.
+        """
+        link = self._link
+        if not statement.resolved or statement.resolved_at == link.executions:
+            return
+        question = self._question
+        if question is None:
+            self._ask_for(tuple(statement.resolved))
+        elif not question.is_done:
+            raise Hold
+        elif question.has_failed:
+            raise unresolved()
+        elif question.answers != statement.resolved:
+            self._check_same(statement, question.answers)
+            statement.resolved = question.answers
+        statement.resolved_at = link.executions
+
+    def _check_same(self, statement: Statement, resolved: Mapping[str, int] | None) -> None:
+        again = self._plan(statement.sql, True, resolved)
+        if isinstance(again, NeedsNames) or not _is_same(again, statement.plan):
+            raise drift("prepared statements must be prepared anew")
 
     def forget(self) -> None:
         """The message that was planned is dealt with."""
@@ -170,22 +214,24 @@ class Planning:
         raise Hold
 
     def _ask(self, needed: NeedsNames, asked: NameQuestion | None) -> Plan:
-        """Asks and raises Hold, unless it is known that no answer will come."""
-        link = self._link
-        is_at_rest = link.queue.is_synced and len(link.queue) == 0
+        """Asks and raises Hold; a refusal when it is known that no answer will come."""
         has_failed = asked is not None and (asked.has_failed or set(needed.names) <= set(asked.answers))
-        if is_at_rest and link.transaction_status == FAILED_TRANSACTION:
-            has_failed = True
         if has_failed or len(needed.names) > MAX_QUESTIONS:
-            return refused(
-                Refusal(
-                    "the table that the statement means cannot be told",
-                    hint="Qualify the table's name with its schema.",
-                )
-            )
-        if link.queue.is_synced and not is_at_rest:
-            raise Hold
-        self._question = NameQuestion(needed.names)
+            return refused(unresolved())
+        try:
+            self._ask_for(needed.names)
+        except Refusal as refusal:
+            return refused(refusal)
+
+    def _ask_for(self, names: tuple[str, ...]) -> NoReturn:
+        """Asks now, or raises Hold to do so later. Raises Refusal in a failed transaction."""
+        link = self._link
+        if link.queue.is_synced:
+            if len(link.queue):
+                raise Hold
+            if link.transaction_status == FAILED_TRANSACTION:
+                raise unresolved()
+        self._question = NameQuestion(names)
         self._question.ask(link)
         raise Hold
 

@@ -39,7 +39,8 @@ definitions of prepared statements) fails before it runs, as a plain ERROR.
 
 Warning. A new frontend message type needs its entry in `reply_queue.ANSWERS`;
 a new way to swallow replies must keep rule 1; anything that lets a plan outlive
-its catalog must go through `FromFrontend._check_current`.
+its catalog or its search_path must go through `Planning.check_current` and
+`check_names`.
 """
 
 from __future__ import annotations
@@ -119,7 +120,8 @@ class Session:
         """Take one event; return what is to be done now, in order."""
         link = self._link
         if link.is_closed:
-            return []
+            # The connection asked for came too late.
+            return [CloseConnection(Side.BACKEND)] if isinstance(event, BackendOpened) else []
         try:
             if isinstance(event, DataReceived):
                 self._on_data(event)

@@ -44,8 +44,9 @@ class TooManyNames(PgcryptError):
 class Statement:
     """A prepared statement. `result` is known once the server has described it.
 
-    `version` is the catalog's for which `plan` holds; `described_in` the batch
-    in which the client's own Describe of it was sent.
+    `version` is the catalog's for which `plan` holds, `resolved` the names that
+    were asked for it, `resolved_at` the count of executions at which they held;
+    `described_in` the batch in which the client's own Describe of it was sent.
     """
 
     name: bytes
@@ -54,6 +55,7 @@ class Statement:
     parameter_type_oids: tuple[int, ...]
     resolved: Mapping[str, int] | None
     version: int
+    resolved_at: int = 0
     result: Result | None = None
     described_in: int = -1
     may_return_any_rows: bool = False  # FETCH and EXECUTE: what they return is not in their text

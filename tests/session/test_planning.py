@@ -6,7 +6,7 @@ import pytest
 
 from pgcrypt_proxy.session.commands import RefreshCatalog
 from pgcrypt_proxy.session.events import Side, WorldChanged
-from pgcrypt_proxy.session.from_frontend import REFUSED_QUERY
+from pgcrypt_proxy.session.from_frontend import REFUSED_BIND, REFUSED_QUERY
 from pgcrypt_proxy.session.planning import NAME_QUESTION, OWN_NAME
 from pgcrypt_proxy.sql.plan import UNTOUCHED, NeedsNames, Plan, StatementPlan
 from pgcrypt_proxy.wire.frontend import FLUSH, SYNC, Close, Query
@@ -174,3 +174,30 @@ def test_a_row_for_an_own_question_is_not_described():
     play >> frontend(query("SELECT 1")) << to_backend(*QUESTION, SYNC)
     play >> backend(PARSED, BOUND, described())
     assert fields_of(play.sent(Side.FRONTEND)[0])["V"] == "FATAL"
+
+
+def test_names_of_a_prepared_statement_are_asked_anew_when_they_may_have_changed():
+    text = "INSERT INTO users(email) VALUES ($1)"
+    play = talk({text: ASK}, after_names={text: storing()})
+    play >> frontend(parse(text, "s"), SYNC) << to_backend(*QUESTION, SYNC)
+    play >> backend(*ANSWERS, ready()) << to_backend(parse(text, "s", (17,)), SYNC)
+    play >> backend(PARSED, ready()) << to_frontend(PARSED, ready())
+    play >> frontend(query("SET search_path = x")) << to_backend(query("SET search_path = x"))
+    play >> backend(done("SET"), ready()) << to_frontend(done("SET"), ready())
+    play >> frontend(bind(b"v", statement="s"), bind(b"w", statement="s"), SYNC) << to_backend(*QUESTION, SYNC)
+    bound = [bind(b"<1|1[email=t%s]|%s>" % (v, v), statement="s", codes=(1,)) for v in (b"v", b"w")]
+    play >> backend(*ANSWERS, ready()) << to_backend(*bound, SYNC)
+    play >> backend(BOUND, BOUND, ready()) << to_frontend(BOUND, BOUND, ready())
+    # Now they mean something else, and so would the statement.
+    play.planner.after_names[text] = UNTOUCHED
+    play >> frontend(bind(b"v", statement="s"), SYNC) << to_backend(*QUESTION, SYNC)
+    play >> backend(*answers(b"7", None), ready()) << to_backend(REFUSED_BIND, SYNC)
+    play >> backend(error("26000"), ready())
+    assert fields_of(play.sent(Side.FRONTEND)[0])["C"] == "0A000"
+
+
+def test_bind_right_behind_its_parse_asks_nothing_again():
+    text = "INSERT INTO users(email) VALUES ($1)"
+    play = talk({text: ASK}, after_names={text: storing()})
+    play >> frontend(parse(text), bind(None), SYNC) << to_backend(*QUESTION, SYNC)
+    play >> backend(*ANSWERS, ready()) << to_backend(parse(text, "", (17,)), bind(None, codes=(1,)), SYNC)

@@ -240,6 +240,15 @@ def test_names_are_resolved_in_the_clients_own_session(client: psycopg.Connectio
     assert inside.fetchall() == [("plain",)]
 
 
+def test_prepared_statement_does_not_write_to_another_table_than_it_was_planned_for(client: psycopg.Connection):
+    text = "INSERT INTO users (id, email) VALUES (%s, %s)"
+    client.execute("SET search_path = other")
+    client.execute(text, [1, "plain"], prepare=True)
+    client.execute("SET search_path = public")
+    with pytest.raises(errors.FeatureNotSupported):
+        client.execute(text, [2, MARKER], prepare=True)
+
+
 def test_copy_of_other_tables_passes(client: psycopg.Connection):
     client.execute("CREATE TABLE plain (a int, b text)")
     with client.cursor() as cursor:

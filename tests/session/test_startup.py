@@ -214,3 +214,11 @@ def test_server_that_leaves_without_a_word():
     play = Talk().opened()
     play >> ConnectionClosed(Side.BACKEND)
     ends_with(play, "08006")
+
+
+def test_server_connection_that_came_too_late_is_closed():
+    play = Talk()
+    play >> frontend(STARTUP) << OpenBackend()
+    play >> ConnectionClosed(Side.FRONTEND) << CloseConnection(Side.BACKEND)
+    play >> BackendOpened() << CloseConnection(Side.BACKEND)
+    play.done()
