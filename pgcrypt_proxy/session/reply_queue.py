@@ -39,6 +39,9 @@ class Request(Enum):
     FUNCTION_CALL = "FunctionCall"
     COPY_END = "CopyDone"
 
+    # Members are compared by identity; Enum's own hash is a Python function on the hot path.
+    __hash__ = object.__hash__
+
 
 class Answer(Enum):
     FORWARD = "forward"
