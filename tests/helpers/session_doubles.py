@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from pgcrypt_proxy.crypto.keyring import Keyring, SealContext
-
 from pgcrypt_proxy.errors import KeyUnavailable, OpenError, PgcryptError
 from pgcrypt_proxy.sql.catalog import Catalog, Column, ProtectedColumn, Relation
 from pgcrypt_proxy.sql.plan import UNTOUCHED, NeedsNames, Plan
