@@ -139,6 +139,11 @@ class Keyring:
         dek = self._deks[key_id]
         dek.granted += max(count, 0)
 
+    @property
+    def key_ids(self) -> frozenset[int]:
+        """The ids of the DEKs that it holds."""
+        return frozenset(self._deks)
+
     def needs_grant(self, threshold: int) -> list[int]:
         """The ids of active DEKs with fewer than `threshold` seals left."""
         return [d.record.id for d in self._active.values() if d.granted < threshold]

@@ -63,7 +63,7 @@ from pgcrypt_proxy.session.events import (
 )
 from pgcrypt_proxy.session.from_backend import FromBackend
 from pgcrypt_proxy.session.from_frontend import FromFrontend
-from pgcrypt_proxy.session.link import Link, SessionFatal
+from pgcrypt_proxy.session.link import IDLE, Link, SessionFatal
 from pgcrypt_proxy.session.observer import Observer
 from pgcrypt_proxy.session.planning import Hold, Planning
 from pgcrypt_proxy.session.startup import Phase, Startup
@@ -115,6 +115,21 @@ class Session:
     def is_holding_frontend(self) -> bool:
         """Whether the frontend's messages wait in the buffer; reading more of them can be put off."""
         return self._held is not None or self._startup.phase in (Phase.TLS, Phase.CONNECTING)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way: not logged in yet, or between transactions with no answer due."""
+        link = self._link
+        if not self.is_ready:
+            return True
+        return link.transaction_status == IDLE and not len(link.queue) and self._held is None
+
+    def shut_down(self) -> list[Command]:
+        """End the connection as an administrator's command does."""
+        self._link.terminate(
+            SessionFatal("terminating connection due to administrator command", sqlstate="57P01")
+        )
+        return self._link.take_commands()
 
     def handle(self, event: Event) -> list[Command]:
         """Take one event; return what is to be done now, in order."""

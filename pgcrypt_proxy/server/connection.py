@@ -1,0 +1,281 @@
+"""One client connection: two transports around one Session; bytes in become events, commands become writes.
+
+Back-pressure: a leg whose write buffer is full stops the reading of the other
+leg, and a session that holds its frontend's messages stops the reading of the
+frontend. Both directions stop on their own, so a client that writes much before
+it reads meets what a server does, no earlier deadlock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import Callable
+
+from pgcrypt_proxy.server import log
+from pgcrypt_proxy.server.metrics import Metrics
+from pgcrypt_proxy.server.upstream import Upstream
+from pgcrypt_proxy.server.world import World
+from pgcrypt_proxy.session.commands import (
+    CloseConnection,
+    Command,
+    OpenBackend,
+    RefreshCatalog,
+    RelayCancel,
+    SendData,
+    StartTls,
+)
+from pgcrypt_proxy.session.events import (
+    BackendFailed,
+    BackendOpened,
+    ConnectionClosed,
+    DataReceived,
+    Event,
+    Side,
+    TlsStarted,
+    WorldChanged,
+)
+from pgcrypt_proxy.session.session import Session
+
+#: Bytes that may wait to be written on a leg before the other one is not read any more.
+HIGH_WATER_BYTES = 256 * 1024
+KEEPALIVE_IDLE_S = 60
+
+
+class Leg(asyncio.Protocol):
+    """One transport; its side decides what its bytes mean."""
+
+    def __init__(self, side: Side, connection: Connection) -> None:
+        self.side = side
+        self._connection = connection
+        self.transport: asyncio.Transport | None = None
+        self.is_full = False
+        self._is_paused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        is_first = self.transport is None
+        self.transport = transport
+        transport.set_write_buffer_limits(HIGH_WATER_BYTES)
+        if is_first:
+            tune(transport.get_extra_info("socket"))
+            self._connection.on_made(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._connection.feed(DataReceived(self.side, data))
+
+    def eof_received(self) -> bool:
+        return False  # both legs end together; the transport closes after what is written
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        self._connection.on_lost(self)
+
+    def pause_writing(self) -> None:
+        self.is_full = True
+        self._connection.balance()
+
+    def resume_writing(self) -> None:
+        self.is_full = False
+        self._connection.balance()
+
+    def read(self, *, wanted: bool) -> None:
+        """Read on, or stop reading."""
+        if self.transport is None or self.transport.is_closing() or wanted is not self._is_paused:
+            return
+        self._is_paused = not wanted
+        if wanted:
+            self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
+
+    def close(self) -> None:
+        if self.transport is not None:
+            self.transport.close()
+
+
+def tune(sock: socket.socket | None) -> None:
+    """No delay for small messages, and keepalive so that a vanished peer is noticed."""
+    if sock is None or sock.family == socket.AF_UNIX:
+        return
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
+
+
+class Connection:
+    """Drives one Session. `on_closed` is called once, when both legs are gone."""
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        number: int,
+        world: World,
+        upstream: Upstream,
+        metrics: Metrics,
+        tls_context: ssl.SSLContext | None,
+        login_timeout_s: float,
+        on_closed: Callable[[Connection], None],
+    ) -> None:
+        self.session = session
+        self.number = number
+        self._world = world
+        self._upstream = upstream
+        self._metrics = metrics
+        self._tls_context = tls_context
+        self._on_closed = on_closed
+        self.frontend = Leg(Side.FRONTEND, self)
+        self._backend = Leg(Side.BACKEND, self)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closing = False
+        self._is_gone = False
+        self._loop = asyncio.get_running_loop()
+        self._started = time.monotonic()
+        self._deadline: asyncio.TimerHandle | None = self._loop.call_later(login_timeout_s, self._on_deadline)
+
+    # -- events
+
+    def on_made(self, leg: Leg) -> None:
+        if leg is self.frontend:
+            self._world.subscribe(self.feed)
+        elif self._is_closing:
+            leg.close()
+        else:
+            self.feed(BackendOpened())
+
+    def on_lost(self, leg: Leg) -> None:
+        if not self.session.is_closed:
+            self.feed(ConnectionClosed(leg.side))
+        other = self._backend if leg is self.frontend else self.frontend
+        other.close()
+        self._finish_if_gone()
+
+    def feed(self, event: Event) -> None:
+        """Give the session one event and carry out what it wants."""
+        try:
+            commands = self.session.handle(event)
+            for command in commands:
+                self._carry_out(command)
+        except Exception as error:  # a fault of ours ends this connection, and tells nothing of what was in it
+            log.failure("connection failed", error, connection=self.number)
+            self.abort()
+            return
+        if self._deadline is not None and self.session.is_ready:
+            self._deadline.cancel()
+            self._deadline = None
+            self._metrics.latency.observe(time.monotonic() - self._started)
+        self.balance()
+
+    def _on_deadline(self) -> None:
+        self._deadline = None
+        log.get().info("login took too long", connection=self.number)
+        self.abort()
+
+    # -- commands
+
+    def _carry_out(self, command: Command) -> None:
+        if isinstance(command, SendData):
+            leg = self.frontend if command.side is Side.FRONTEND else self._backend
+            if leg.transport is not None:
+                leg.transport.write(command.data)
+        elif isinstance(command, CloseConnection):
+            self._is_closing = True
+            (self.frontend if command.side is Side.FRONTEND else self._backend).close()
+            self._finish_if_gone()
+        elif isinstance(command, OpenBackend):
+            self._start(self._open_backend())
+        elif isinstance(command, StartTls):
+            self._start_tls(command.answer)
+        elif isinstance(command, RelayCancel):
+            self._is_closing = True
+            self._metrics.cancels.inc()
+            self._start(self._relay_cancel(command.packet))
+        elif isinstance(command, RefreshCatalog):
+            self._start(self._refresh_catalog(wait=command.wait))
+
+    def _start(self, work: object) -> None:
+        task: asyncio.Task[None] = self._loop.create_task(work)  # type: ignore[arg-type]  # a coroutine
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _open_backend(self) -> None:
+        try:
+            await self._upstream.connect(lambda: self._backend)
+        except TimeoutError:
+            self.feed(BackendFailed("the server did not answer in time"))
+        except OSError:
+            self.feed(BackendFailed("the server refused the connection"))
+
+    async def _relay_cancel(self, packet: bytes) -> None:
+        await self._upstream.cancel(packet)
+        self.frontend.close()
+        self._finish_if_gone()
+
+    async def _refresh_catalog(self, *, wait: bool) -> None:
+        error = await self._world.refresh_catalog()
+        if wait:
+            self.feed(WorldChanged(self._world.planner, self._world.keyring, error))
+
+    def _start_tls(self, answer: bytes) -> None:
+        transport = self.frontend.transport
+        assert transport is not None
+        assert self._tls_context is not None
+        transport.write(answer)
+        self._start(self._handshake(transport, self._tls_context))
+
+    async def _handshake(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
+        try:
+            made = await self._loop.start_tls(transport, self.frontend, context, server_side=True)
+        except (OSError, ssl.SSLError, asyncio.CancelledError):
+            self.abort()
+            return
+        if made is None:
+            self.abort()
+            return
+        assert isinstance(made, asyncio.Transport)
+        self.frontend.transport = made
+        made.set_write_buffer_limits(HIGH_WATER_BYTES)
+        self.feed(TlsStarted())
+
+    # -- flow and end
+
+    def balance(self) -> None:
+        """Read each leg only while what it brings can be taken."""
+        self._backend.read(wanted=not self.frontend.is_full)
+        self.frontend.read(wanted=not self._backend.is_full and not self._is_waiting())
+
+    def _is_waiting(self) -> bool:
+        # In the TLS phase reading must go on: the handshake is read through the same transport.
+        return self.session.is_holding_frontend and self.session.is_ready
+
+    def shut_down(self) -> None:
+        """End it as an administrator's command would, if it is idle; busy ones are asked again."""
+        if self.session.is_idle:
+            for command in self.session.shut_down():
+                self._carry_out(command)
+
+    def abort(self) -> None:
+        """Drop both legs at once."""
+        self._is_closing = True
+        for leg in (self.frontend, self._backend):
+            if leg.transport is not None:
+                leg.transport.abort()
+        self._finish_if_gone()
+
+    def _finish_if_gone(self) -> None:
+        if self._is_gone or self.frontend.transport is not None or self._backend.transport is not None:
+            return
+        self._is_gone = True
+        self._is_closing = True
+        if self._deadline is not None:
+            self._deadline.cancel()
+        current = asyncio.current_task() if self._loop.is_running() else None
+        for task in self._tasks:
+            if task is not current:
+                task.cancel()
+        self._world.unsubscribe(self.feed)
+        self._on_closed(self)

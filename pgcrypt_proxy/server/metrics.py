@@ -1,0 +1,115 @@
+"""Prometheus metrics, and the Observer that sessions tell of what they do. Labels never carry values."""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from pgcrypt_proxy.errors import ConfigError, PgcryptError
+from pgcrypt_proxy.server import log
+
+_FAST = (1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 1e-1, 1.0)
+
+
+class Metrics:
+    """All metrics of one proxy, in a registry of their own. Implements `session.observer.Observer`."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"pgcrypt_{name}", text, labels, registry=self.registry)
+
+        self._operations = counter("operations", "Values sealed, opened, termed", "operation", "status", "data_class")
+        self._failures = counter("failures", "Failures by kind", "error_type")
+        self._refusals = counter("refusals", "Statements refused", "sqlstate")
+        self._statements = counter("statements", "Statement texts by what was done with them", "disposition")
+        self._cache_hits = counter("key_cache_hits", "Values for which the key was in memory", "key_type")
+        self._cache_misses = counter("key_cache_misses", "Keyrings unwrapped anew", "key_type")
+        self.connections_total = counter("connections", "Client connections accepted")
+        self.connections_refused = counter("connections_refused", "Client connections refused at the limit")
+        self.cancels = counter("cancel_requests", "CancelRequests relayed")
+        self.catalog_loads = counter("catalog_loads", "Catalogs loaded", "status")
+        self.connections = Gauge("pgcrypt_connections", "Client connections open", registry=self.registry)
+        self.key_expiry = Gauge(
+            "pgcrypt_keyring_seconds_left", "Seconds until the keys in memory expire", registry=self.registry
+        )
+        self._duration = Histogram(
+            "pgcrypt_duration_seconds",
+            "Time for one value or plan",
+            ["operation"],
+            buckets=_FAST,
+            registry=self.registry,
+        )
+        self.latency = Histogram(
+            "pgcrypt_login_seconds", "Time from connect to the first ReadyForQuery", registry=self.registry
+        )
+
+    # -- Observer
+
+    def operations(self, operation: str, data_class: str, count: int, seconds: float) -> None:
+        self._operations.labels(operation, "ok", data_class).inc(count)
+        self._duration.labels(operation).observe(seconds / count if count else seconds)
+        self._cache_hits.labels("index" if operation == "term" else "dek").inc(count)
+
+    def failed(self, operation: str, error: PgcryptError, column: str = "") -> None:
+        self._operations.labels(operation, "error", "").inc()
+        self._failures.labels(error.kind).inc()
+        log.get().warning("failed", operation=operation, sqlstate=error.code, error=error.kind, column=column)
+
+    def statement(self, disposition: str, seconds: float) -> None:
+        self._statements.labels(disposition).inc()
+        self._duration.labels("plan").observe(seconds)
+
+    def refused(self, refusal: PgcryptError) -> None:
+        self._refusals.labels(refusal.code).inc()
+        log.get().info("statement refused", sqlstate=refusal.code)
+
+    def keyring_unwrapped(self) -> None:
+        """The keyring was unwrapped by its provider."""
+        self._cache_misses.labels("dek").inc()
+
+
+class MetricsServer:
+    """Serves /metrics and /healthz over HTTP from a thread; nothing else, and nobody's data."""
+
+    def __init__(self, metrics: Metrics, host: str, port: int) -> None:
+        registry = metrics.registry
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if self.path == "/metrics":
+                    self._answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
+                elif self.path == "/healthz":
+                    self._answer(200, "text/plain", b"ok\n")
+                else:
+                    self._answer(404, "text/plain", b"/metrics or /healthz\n")
+
+            def _answer(self, status: int, kind: str, body: bytes) -> None:
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                """No access log."""
+
+        try:
+            self._server = ThreadingHTTPServer((host, port), Handler)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen for metrics on {host}:{port}: {error.strerror}", hint="Set metrics_port, or 0 for any."
+            ) from None
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(timeout=5)
