@@ -1,0 +1,75 @@
+"""`keys` shows the keyring, `keygen` makes a key encryption key, `open` opens one value."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pgcrypt_proxy.cli import options
+from pgcrypt_proxy.cli.output import note, say, show_table
+from pgcrypt_proxy.crypto.keyring import MAX_SEALS
+from pgcrypt_proxy.crypto.providers.file import FileProvider
+from pgcrypt_proxy.errors import ConfigError
+from pgcrypt_proxy.ops import catalog_loader, key_usage, open_one
+
+#: More than any envelope that fits into PostgreSQL's largest value, in hexadecimal, is no envelope.
+MAX_INPUT = 2 << 30
+
+
+def keys(
+    count: Annotated[bool, typer.Option("--count", help="Count the stored envelopes of each key.")] = False,
+    rules: options.Rules = None,
+    database_url_file: options.UrlFile = None,
+) -> None:
+    """Show the keys: generation, state, use. Never the keys themselves."""
+    with options.open_database(database_url_file) as connection:
+        found = key_usage.list_keys(connection)
+        counted = None
+        if count:
+            catalog = catalog_loader.load(connection, options.load_policy(rules))
+            counted = key_usage.count_envelopes(connection, catalog.protected_columns)
+    show_table(
+        *("id", "kind", "data class", "generation", "state", "kek", "seals granted", "of limit", "created"),
+        *(("envelopes",) if counted is not None else ()),
+        rows=[
+            (
+                *(str(k.id), k.kind, k.data_class, str(k.generation), k.state, f"{k.provider} {k.kek_id}"),
+                f"{k.seals:,}" if k.kind == "dek" else "",
+                f"{100 * k.seals / MAX_SEALS:.2f} %" if k.kind == "dek" else "",
+                k.created_at.strftime("%Y-%m-%d %H:%M"),
+                *((f"{counted[k.id]:,}" if k.kind == "dek" else "",) if counted is not None else ()),
+            )
+            for k in found
+        ],
+    )
+    if not found:
+        note("The keyring is empty: keys are made when the first column needs them.")
+
+
+def keygen(path: Annotated[Path, typer.Argument(help="The new file; it must not exist.")]) -> None:
+    """Make a file with a new key encryption key for provider `file`."""
+    FileProvider.create(path)
+    say(f"made {path} (mode 0600)")
+    note("note: without this file nothing can be opened again: keep a copy apart from the database's backups")
+
+
+def open_value(
+    column: Annotated[str, typer.Option("--column", help="schema.table.column of the value.")],
+    rules: options.Rules = None,
+    database_url_file: options.UrlFile = None,
+) -> None:
+    """Open one envelope, given in hexadecimal on standard input, and print its value."""
+    policy = options.load_policy(rules)
+    text = sys.stdin.read(MAX_INPUT + 1)
+    if len(text) > MAX_INPUT:
+        raise ConfigError("standard input is too long for an envelope")
+    with options.open_database(database_url_file) as connection:
+        found = open_one.find_column(catalog_loader.load(connection, policy), column)
+        with options.open_store(database_url_file, policy) as store:
+            value = open_one.open_envelope(store, found, text)
+    sys.stdout.flush()
+    sys.stdout.buffer.write(value + b"\n")
+    sys.stdout.buffer.flush()

@@ -1,0 +1,37 @@
+"""`serve` runs the proxy, `demo` shows it on a database of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pgcrypt_proxy.cli import options
+
+
+def serve(
+    rules: options.Rules = None,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="Settings file (YAML).")] = None,
+    listen_host: Annotated[str | None, typer.Option("--listen-host", help="Address to listen on.")] = None,
+    listen_port: Annotated[int | None, typer.Option("--listen-port", help="Port to listen on.")] = None,
+    database_url_file: options.UrlFile = None,
+) -> None:
+    """Run the proxy until it is told to stop."""
+    from pgcrypt_proxy.server import run as server_run  # the event loop loads for this command only
+    from pgcrypt_proxy.server import settings
+
+    given = {
+        "rules": tuple(rules) if rules else None,
+        "listen_host": listen_host,
+        "listen_port": listen_port,
+        "database_url": options.database_url(database_url_file) if database_url_file else None,
+    }
+    server_run.serve(settings.load(config, overrides=given))
+
+
+def demo() -> None:
+    """Show the proxy at work on a temporary PostgreSQL of its own."""
+    from pgcrypt_proxy.demo import main as run_demo
+
+    raise typer.Exit(run_demo.main())
