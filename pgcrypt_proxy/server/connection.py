@@ -13,6 +13,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from typing import cast
 
 from pgcrypt_proxy.server import log
 from pgcrypt_proxy.server.metrics import Metrics
@@ -55,10 +56,9 @@ class Leg(asyncio.Protocol):
         self._is_paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
         is_first = self.transport is None
-        self.transport = transport
-        transport.set_write_buffer_limits(HIGH_WATER_BYTES)
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's have another base
+        self.transport.set_write_buffer_limits(HIGH_WATER_BYTES)
         if is_first:
             tune(transport.get_extra_info("socket"))
             self._connection.on_made(self)
@@ -236,7 +236,6 @@ class Connection:
         if made is None:
             self.abort()
             return
-        assert isinstance(made, asyncio.Transport)
         self.frontend.transport = made
         made.set_write_buffer_limits(HIGH_WATER_BYTES)
         self.feed(TlsStarted())

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import os
 import ssl
+from typing import cast
 
 from pgcrypt_proxy.errors import ConfigError, PgcryptError
 from pgcrypt_proxy.server import log
@@ -133,6 +134,6 @@ class _Refuser(asyncio.Protocol):
     """Says that there are too many connections, and closes."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
+        transport = cast("asyncio.WriteTransport", transport)
         transport.write(error_response(TooManyConnections("sorry, too many clients already")))
         transport.close()

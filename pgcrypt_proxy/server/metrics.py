@@ -30,11 +30,11 @@ class Metrics:
         self._statements = counter("statements", "Statement texts by what was done with them", "disposition")
         self._cache_hits = counter("key_cache_hits", "Values for which the key was in memory", "key_type")
         self._cache_misses = counter("key_cache_misses", "Keyrings unwrapped anew", "key_type")
-        self.connections_total = counter("connections", "Client connections accepted")
+        self.connections_total = counter("connections_accepted", "Client connections accepted")
         self.connections_refused = counter("connections_refused", "Client connections refused at the limit")
         self.cancels = counter("cancel_requests", "CancelRequests relayed")
         self.catalog_loads = counter("catalog_loads", "Catalogs loaded", "status")
-        self.connections = Gauge("pgcrypt_connections", "Client connections open", registry=self.registry)
+        self.connections = Gauge("pgcrypt_connections_open", "Client connections open", registry=self.registry)
         self.key_expiry = Gauge(
             "pgcrypt_keyring_seconds_left", "Seconds until the keys in memory expire", registry=self.registry
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from typing import cast
 
 MAX_CANCELS_AT_ONCE = 64
 
@@ -43,7 +44,7 @@ class _Cancel(asyncio.Protocol):
         self._closed = closed
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
+        transport = cast("asyncio.WriteTransport", transport)
         transport.write(self._packet)
 
     def connection_lost(self, exc: Exception | None) -> None:

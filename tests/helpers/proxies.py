@@ -1,0 +1,98 @@
+"""A protected database behind a running proxy, for integration tests: real server, real rules, real keys."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from pgcrypt_proxy.crypto.providers.file import FileProvider
+from pgcrypt_proxy.ops.connect import connect
+from pgcrypt_proxy.ops.install import install
+from pgcrypt_proxy.ops.keyring_store import KeyringStore
+from pgcrypt_proxy.ops.protect import Options, protect
+from pgcrypt_proxy.policy.load import load
+from pgcrypt_proxy.server.run import Running, start
+from pgcrypt_proxy.server.settings import Settings
+from tests.helpers.servers import PostgresServer
+
+
+@dataclass(slots=True)
+class ProtectedDatabase:
+    """One database with sealed columns. `direct` goes to the server, `dsn` through the proxy."""
+
+    server: PostgresServer
+    name: str
+    rules: Path
+    kek: Path
+    running: Running
+
+    def dsn(self, user: str = "postgres", **parameters: str) -> str:
+        """A URI through the proxy."""
+        query = "&".join(f"{k}={v}" for k, v in {"sslmode": "disable", **parameters}.items())
+        return f"postgresql://{user}@127.0.0.1:{self.running.port}/{self.name}?{query}"
+
+    def connect(self, **keywords: Any) -> psycopg.Connection:
+        """An autocommit psycopg connection through the proxy."""
+        return psycopg.connect(self.dsn(), autocommit=True, **keywords)
+
+    def direct(self) -> psycopg.Connection:
+        """An autocommit connection to the server itself."""
+        return self.server.connect(self.name)
+
+    def logged(self) -> str:
+        """All that the server has logged."""
+        return self.server.log_text()
+
+
+def write_rules(folder: Path, columns: str) -> tuple[Path, Path]:
+    """(rule file, KEK file) with `columns`, one YAML flow mapping for each line."""
+    kek = folder / "keyring.kek"
+    FileProvider.create(kek)
+    rules = folder / "rules.yaml"
+    lines = "".join(f"  - {line.strip()}\n" for line in columns.strip().splitlines())
+    rules.write_text(f"version: 1\nkeyring: {{provider: file, path: keyring.kek}}\ncolumns:\n{lines}")
+    return rules, kek
+
+
+def seal_all(server: PostgresServer, name: str, rules: Path) -> None:
+    """`init` and `protect --all`, as the commands do it."""
+    policy = load([rules])
+    with connect(server.dsn(name)) as connection, connect(server.dsn(name)) as keys:
+        install(connection)
+        store = KeyringStore(keys, FileProvider(policy.keyring.options["path"]))
+        for rule in policy.rules:
+            protect(connection, store, rule, Options())
+
+
+def settings_for(server: PostgresServer, name: str, rules: Path, **changes: Any) -> Settings:
+    """Settings of a proxy for tests: any free port, no waiting at the end."""
+    values: dict[str, Any] = {
+        "database_url": server.dsn(name),
+        "rules": (rules,),
+        "listen_port": 0,
+        "metrics_port": 0,
+        "drain_timeout_s": 2.0,
+    }
+    return Settings(**{**values, **changes})
+
+
+@contextlib.contextmanager
+def protected(
+    server: PostgresServer, folder: Path, schema: str, columns: str, **changes: Any
+) -> Iterator[ProtectedDatabase]:
+    """A fresh database with `schema`, its `columns` sealed, behind a proxy of its own."""
+    rules, kek = write_rules(folder, columns)
+    with server.database() as name:
+        with server.connect(name) as connection:
+            connection.execute(schema.encode())
+        seal_all(server, name, rules)
+        running = start(settings_for(server, name, rules, **changes))
+        try:
+            yield ProtectedDatabase(server, name, rules, kek, running)
+        finally:
+            running.stop()
