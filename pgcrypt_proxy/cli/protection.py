@@ -49,6 +49,11 @@ def protect(
                 with progress_bar(rule.qualified_name) as progress:
                     done = ops_protect.protect(connection, store, rule, chosen, progress)
                 _show_outcome("sealed", done)
+    if wanted:
+        note(
+            "note: what was plaintext until now may still be in the server's old WAL, backups, "
+            "replication slots and free disk blocks"
+        )
 
 
 def unprotect(

@@ -27,7 +27,7 @@ def serve(
         "listen_port": listen_port,
         "database_url": options.database_url(database_url_file) if database_url_file else None,
     }
-    server_run.serve(settings.load(config, overrides=given))
+    raise typer.Exit(server_run.serve(settings.load(config, overrides=given)))
 
 
 def demo() -> None:

@@ -26,10 +26,10 @@ def connect(url: str, *, connect_timeout_s: int = 10) -> psycopg.Connection:
         connection = psycopg.connect(
             url, autocommit=True, connect_timeout=connect_timeout_s, application_name="pgcrypt-proxy"
         )
-    except psycopg.ProgrammingError as error:  # conninfo that cannot be parsed; its text may repeat the URL
+    except psycopg.ProgrammingError:  # conninfo that cannot be parsed; its text may repeat the URL
         raise ConfigError(
             "the database URL is not valid", hint="The form is postgresql://user@host:5432/database."
-        ) from error.with_traceback(None)
+        ) from None
     except psycopg.OperationalError as error:
         raise ConfigError(
             "cannot connect to the database",
@@ -37,6 +37,7 @@ def connect(url: str, *, connect_timeout_s: int = 10) -> psycopg.Connection:
             hint="Check the database URL, that the server runs, and that this host may log in.",
             sqlstate="08001",
         ) from None
+    connection.prepare_threshold = None  # nothing here runs often, and poolers dislike prepared statements
     connection.execute("SELECT pg_catalog.set_config('search_path', %s, false)", [SEARCH_PATH])
     connection.execute("SET statement_timeout = 0")
     return connection

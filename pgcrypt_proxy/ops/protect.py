@@ -267,6 +267,7 @@ def _new_column(connection: psycopg.Connection, facts: ColumnFacts, rule: Rule) 
         "(pg_catalog.get_byte(VALUE, 1) OPERATOR(pg_catalog.&) 15)"
         f" OPERATOR(pg_catalog.=) {flags})".encode()
     )
+    connection.execute(f"GRANT USAGE ON DOMAIN {domain} TO PUBLIC".encode())
     return ProtectedColumn(
         id=row[0],
         schema=facts.schema,
@@ -314,8 +315,10 @@ def _send_function(connection: psycopg.Connection, type_oid: int) -> str:
 
 
 def _vacuum(connection: psycopg.Connection, facts: ColumnFacts) -> None:
+    """New statistics of the table, and the old ones' dead rows gone where the role may do that."""
     with readable_errors(f"vacuuming {facts.schema}.{facts.table}"):
         connection.execute(f"VACUUM (ANALYZE) {quoted(facts.schema, facts.table)}".encode())
+        connection.execute("VACUUM pg_catalog.pg_statistic")
 
 
 def _outcome(
