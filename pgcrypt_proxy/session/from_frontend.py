@@ -318,7 +318,7 @@ def upstream_type_oids(plan: Plan, declared: tuple[int, ...]) -> tuple[int, ...]
         if use.use is Use.PASS:
             oids.append(declared[use.client_index] if use.client_index < len(declared) else 0)
         else:
-            oids.append(BYTEA_ARRAY_OID if use.use is Use.TERM_ARRAY else BYTEA_OID)
+            oids.append(BYTEA_ARRAY_OID if use.use.is_array else BYTEA_OID)
     return tuple(oids)
 
 

@@ -101,7 +101,7 @@ def parameter_description(raw: bytes, plan: Plan, declared: tuple[int, ...]) -> 
             passed[use.client_index] = oid
         elif not shown[use.client_index] and use.column is not None:
             logical = use.cast or use.column.type
-            shown[use.client_index] = logical.array_oid if use.use is Use.TERM_ARRAY else logical.oid
+            shown[use.client_index] = logical.array_oid if use.use.is_array else logical.oid
     for index, oid in enumerate(shown):
         if index < len(declared) and declared[index] not in (0, UNKNOWN_OID):
             shown[index] = declared[index]

@@ -126,9 +126,7 @@ class Session:
 
     def shut_down(self) -> list[Command]:
         """End the connection as an administrator's command does."""
-        self._link.terminate(
-            SessionFatal("terminating connection due to administrator command", sqlstate="57P01")
-        )
+        self._link.terminate(SessionFatal("terminating connection due to administrator command", sqlstate="57P01"))
         return self._link.take_commands()
 
     def handle(self, event: Event) -> list[Command]:

@@ -53,11 +53,11 @@ class Values:
         try:
             if format_code not in (0, 1):
                 raise InvalidValue(f"unsupported format code: {format_code}", sqlstate="22023")
-            declared = self._declared(column, declared_oid, use.use is Use.TERM_ARRAY)
+            declared = self._declared(column, declared_oid, use.use.is_array)
             source = declared or use.cast or column.type
-            if use.use is Use.TERM_ARRAY:
+            if use.use.is_array:
                 items = self._read_array(source, value, format_code)
-                return arrays.bytea_array([self._term(column, source, use.cast, item) for item in items])
+                return arrays.bytea_array([self._element(use.use, column, source, use.cast, item) for item in items])
             data = self._read(source, value, format_code)
             return self._made(use.use, column, source, use.cast, data)
         except PgcryptError as error:
@@ -72,10 +72,10 @@ class Values:
         source = slot.cast or column.type
         try:
             text = slot.text.encode()
-            if slot.use is Use.TERM_ARRAY:
+            if slot.use.is_array:
                 items = arrays.from_text(source.base, text, self.settings)
-                terms = (self._term(column, source, slot.cast, item) for item in items)
-                elements = ",".join("NULL" if t is None else f'"\\\\\\\\x{t.hex()}"' for t in terms)
+                made_items = (self._element(slot.use, column, source, slot.cast, item) for item in items)
+                elements = ",".join("NULL" if m is None else f'"\\\\\\\\x{m.hex()}"' for m in made_items)
                 return f"E'{{{elements}}}'::pg_catalog.bytea[]"
             made = self._made(slot.use, column, source, slot.cast, self._read(source, text, 0))
             return f"E'\\\\x{made.hex()}'::pg_catalog.bytea"
@@ -125,6 +125,14 @@ class Values:
         term = self._term(column, source, cast, data)
         assert term is not None
         return term
+
+    def _element(
+        self, use: Use, column: ProtectedColumn, source: LogicalType, cast: LogicalType | None, data: bytes | None
+    ) -> bytes | None:
+        """One element of an array of terms or envelopes; NULL stays NULL."""
+        if data is None:
+            return None
+        return self._made(Use.SEAL if use is Use.SEAL_ARRAY else Use.TERM, column, source, cast, data)
 
     def _cast(self, source: LogicalType, cast: LogicalType | None, data: bytes) -> tuple[LogicalType, bytes]:
         """The value after the statement's own cast."""

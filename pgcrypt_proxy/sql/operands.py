@@ -116,12 +116,13 @@ def _integer_type(digits: str) -> str:
 
 
 def _cast(tree: Node, text: ParsedText) -> Operand:
-    inner_node = tree["arg"]
-    ((kind, _),) = inner_node.items()
-    if kind not in ("ParamRef", "A_Const"):
-        raise NotAnOperand
-    inner = read(inner_node, text)
+    inner = read(tree["arg"], text)
     cast, is_array = logical_type(tree["typeName"])
+    if inner.cast is not None and "TypeCast" in tree["arg"]:
+        # a cast of a cast, as drivers and ORMs add them to each other's: only one that changes nothing
+        is_same = (inner.cast.name, inner.is_array) == (cast.name, is_array)
+        if not is_same or inner.cast.typmod != -1:
+            raise NotAnOperand
     start, end = cast_span(tree, text, inner.start, inner.end)
     return Operand(start, end, inner.parameter, inner.text, cast, is_array)
 
@@ -156,13 +157,24 @@ def cast_span(tree: Node, text: ParsedText, start: int, end: int) -> tuple[int, 
         if tokens[at].name == "CAST":
             return tokens[at].start, closing(text, at + 1)
         if tokens[at].name == "TYPECAST":
-            if tokens[at - 1].end != end:  # a parenthesis stands between
-                raise NotAnOperand
-            return start, type_end(text, at + 1)
+            return _unwrapped(text, start, end, at), type_end(text, at + 1)
         raise NotAnOperand
     if type_start not in index or type_start >= start:
         raise NotAnOperand
     return type_start, end
+
+
+def _unwrapped(text: ParsedText, start: int, end: int, at: int) -> int:
+    """Where the operand `start..end` of the `::` at token `at` begins with the parentheses around it."""
+    tokens, index = text.tokens, text.token_index
+    first = index[start]
+    last = at - 1
+    while tokens[last].end != end:
+        first -= 1
+        if first < 0 or tokens[first].name != "ASCII_40" or tokens[last].name != "ASCII_41":
+            raise NotAnOperand
+        last -= 1
+    return tokens[first].start
 
 
 def closing(text: ParsedText, at: int) -> int:

@@ -20,6 +20,12 @@ class Use(Enum):
     SEAL = "seal"  # becomes an envelope of `column`
     TERM = "term"  # becomes the equality term of `column`'s index domain, as bytea
     TERM_ARRAY = "term_array"  # an array whose elements become terms, as bytea[]
+    SEAL_ARRAY = "seal_array"  # an array whose elements become envelopes of `column`, as bytea[]
+
+    @property
+    def is_array(self) -> bool:
+        """Whether the client's value is an array."""
+        return self in (Use.TERM_ARRAY, Use.SEAL_ARRAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +33,7 @@ class ParameterUse:
     """One upstream parameter: made from the client's parameter `client_index` (0-based).
 
     `cast` is the type that the statement's own cast gave the parameter (the
-    element type for TERM_ARRAY), if it had one: the value is read as that type,
+    element type for arrays), if it had one: the value is read as that type,
     then converted to the column's.
     """
 
@@ -42,7 +48,7 @@ class LiteralSlot:
     """A place in the rewritten text that a sealed value or term takes.
 
     `text` is the literal's value in PostgreSQL's text form, None for NULL;
-    TERM_ARRAY's is the array's text form. `cast` as in ParameterUse. `position`
+    an array's is its text form. `cast` as in ParameterUse. `position`
     is the literal's place in the client's text (1-based, characters).
     """
 

@@ -6,10 +6,9 @@ throughout, so that no operator or function in the user's search_path is called.
 
 from __future__ import annotations
 
-from pgcrypt_proxy.sql import operands, refuse
+from pgcrypt_proxy.sql import array_operands, operands, refuse
 from pgcrypt_proxy.sql.catalog import ProtectedColumn
 from pgcrypt_proxy.sql.context import Context
-from pgcrypt_proxy.sql.edits import Piece
 from pgcrypt_proxy.sql.operands import NotAnOperand, Operand
 from pgcrypt_proxy.sql.parse import Node
 from pgcrypt_proxy.sql.plan import Use
@@ -124,41 +123,10 @@ def _in_list(context: Context, tree: Node, column: ProtectedColumn) -> None:
 
 def _array(context: Context, tree: Node, column: ProtectedColumn) -> None:
     """`col = ANY (array)` with an array parameter, an array literal or ARRAY[...]."""
-    text = context.text
-    position = context.position(tree.get("location"))
-    node = tree["rexpr"]
-    inner = node["TypeCast"]["arg"] if "TypeCast" in node else node
-    if "A_ArrayExpr" in inner:
-        elements = [_scalar(context, e, column, position) for e in inner["A_ArrayExpr"].get("elements", [])]
-        cast = None
-        start = text.token_index.get(text.to_char(inner["A_ArrayExpr"].get("location", -1)))
-        if start is None or text.tokens[start].name != "ARRAY":
-            raise refuse.operand_form(column, position)
-        opening = text.tokens[start].start
-        try:
-            closing = operands.closing(text, start + 1)
-            if "TypeCast" in node:
-                cast, is_array = operands.logical_type(node["TypeCast"]["typeName"])
-                span = operands.cast_span(node["TypeCast"], text, opening, closing)
-                if not is_array:
-                    raise NotAnOperand
-            else:
-                span = (opening, closing)
-        except NotAnOperand:
-            raise refuse.operand_form(column, position) from None
-        made: list[Piece] = ["ARRAY["]
-        for number, operand in enumerate(elements):
-            effective = operand if operand.cast or cast is None else operand.with_cast(cast)
-            made += [", "] * bool(number) + [context.piece(effective, Use.TERM, column)]
-        context.edit(*span, *made, "]::pg_catalog.bytea[]")
-    else:
-        try:
-            operand = operands.read(node, text)
-        except NotAnOperand:
-            raise refuse.operand_form(column, position) from None
-        if operand.cast is not None and not operand.is_array:
-            raise refuse.operand_form(column, position)
-        context.replace(operand, Use.TERM_ARRAY, column)
+    try:
+        array_operands.replace(context, tree["rexpr"], column, Use.TERM)
+    except NotAnOperand:
+        raise refuse.operand_form(column, context.position(tree.get("location"))) from None
     _qualify(context, tree)
 
 

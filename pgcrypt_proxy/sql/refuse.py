@@ -24,7 +24,7 @@ def needs_search(column: ProtectedColumn, position: int | None) -> Refusal:
     )
 
 
-def value_form(column: ProtectedColumn, position: int | None) -> Refusal:
+def value_form(column: ProtectedColumn, position: int | None = None) -> Refusal:
     """A value for the column that is no parameter, literal, NULL or DEFAULT."""
     return Refusal(
         f'only a parameter, a literal, NULL or DEFAULT can be stored in protected column "{column.qualified_name}"',

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgcrypt_proxy.sql import expressions, operands, refuse
+from pgcrypt_proxy.sql import array_operands, expressions, operands, refuse
 from pgcrypt_proxy.sql.catalog import ProtectedColumn, Relation
 from pgcrypt_proxy.sql.context import Context, Outputs
 from pgcrypt_proxy.sql.operands import NotAnOperand
@@ -123,6 +123,8 @@ def _values(context: Context, query: Node, columns: list[ProtectedColumn | None]
 
 
 def _insert_select(context: Context, query: Node, columns: list[ProtectedColumn | None] | None, scope: Scope) -> None:
+    if columns is not None and any(columns) and _insert_unnest(context, query, columns, scope):
+        return
     outputs = select(context, query, scope)
     for column in columns or ():
         if column is not None:
@@ -134,6 +136,37 @@ def _insert_select(context: Context, query: Node, columns: list[ProtectedColumn 
     for output in outputs or ():
         if output.protected is not None:
             raise refuse.construct(output.protected, "INSERT ... SELECT into an unprotected column")
+
+
+def _insert_unnest(context: Context, query: Node, columns: list[ProtectedColumn | None], scope: Scope) -> bool:
+    """`INSERT ... SELECT * FROM unnest(array, ...)`: one array for each column, as ORMs insert in bulk.
+
+    False when the query is of another form.
+    """
+    clauses = {"targetList", "fromClause", "limitOption", "op"}
+    items = query.get("fromClause", [])
+    if set(query) != clauses or query.get("op") != "SETOP_NONE" or len(items) != 1:
+        return False
+    (target,) = query["targetList"] if len(query["targetList"]) == 1 else ({},)
+    fields = target.get("ResTarget", {}).get("val", {}).get("ColumnRef", {}).get("fields", [])
+    function = items[0].get("RangeFunction", {})
+    calls = [call for item in function.get("functions", ()) for call in item["List"]["items"] if call]
+    if fields != [{"A_Star": {}}] or set(function) != {"functions"} or len(calls) != 1:
+        return False
+    call = calls[0].get("FuncCall", {})
+    names = [part["String"].get("sval") for part in call.get("funcname", ())]
+    arguments = call.get("args", [])
+    if names not in (["unnest"], ["pg_catalog", "unnest"]) or len(arguments) != len(columns):
+        return False
+    for column, argument in zip(columns, arguments, strict=True):
+        if column is None:
+            expressions.plain(context, argument, scope, "unnest()")
+            continue
+        try:
+            array_operands.replace(context, argument, column, Use.SEAL)
+        except NotAnOperand:
+            raise refuse.value_form(column) from None
+    return True
 
 
 def _on_conflict(context: Context, clause: Node, relation: Relation | None, source: Source, scope: Scope) -> None:

@@ -71,7 +71,6 @@ def test_update_conflict_join_and_delete(db: ProtectedDatabase) -> None:
         )
         assert connection.execute("SELECT email, name FROM users").fetchall() == [("a@x", "second")]
         connection.execute("UPDATE users SET email = %s, born = %s WHERE email = %s", ["b@x", "1990-02-03", "a@x"])
-        connection.execute("INSERT INTO orders (user_id, contact) SELECT id, %s FROM items", [None])
         connection.execute("INSERT INTO orders (contact, note) VALUES (%s, 'n')", ["b@x"])
         row = connection.execute(
             "SELECT u.*, o.contact FROM users u JOIN orders o ON o.contact = u.email WHERE u.email = %s", ["b@x"]
@@ -150,3 +149,15 @@ def test_names_in_two_schemas_follow_the_search_path(db: ProtectedDatabase) -> N
             assert connection.execute("SELECT email FROM users").fetchall() == [("pub@x",)]
         assert connection.execute("SELECT email FROM users").fetchall() == [("plain on purpose",)]
     assert stored(db, "SELECT email FROM other.users") == [("plain on purpose",)]
+
+
+def test_bulk_insert_by_unnest(db: ProtectedDatabase) -> None:
+    emails = ["u1@x", 'q"uo,te\\@x', "ü@x"]
+    sql = "INSERT INTO users (email, name) SELECT * FROM UNNEST((%s)::text[], (%s)::varchar[]) RETURNING email"
+    with db.connect() as connection:
+        assert connection.execute(sql, [emails, ["a", "b", None]]).fetchall() == [(e,) for e in emails]
+        more = [f"c{e}" for e in emails]
+        with psycopg.ClientCursor(connection) as cursor:
+            assert cursor.execute(sql, [more, ["a", "b", None]]).fetchall() == [(e,) for e in more]
+        assert connection.execute("SELECT count(*) FROM users WHERE email = ANY(%s)", [emails + more]).fetchone() == (6,)
+    assert all(bytes(row[0])[0] == 1 for row in stored(db, "SELECT email FROM users"))  # type: ignore[arg-type]

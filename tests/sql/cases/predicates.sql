@@ -44,7 +44,7 @@ SELECT id FROM users WHERE email = CAST('alpha@x' AS character varying(12))
 --> text: SELECT id FROM users WHERE pgcrypt.eq(email) OPERATOR(pg_catalog.=) <term email 'alpha@x' as character varying(12)>
 
 SELECT id FROM users WHERE email = ('alpha@x')::text
---> refused 0A000 at 34: protected column "public.users.email" can only be compared with a parameter, a literal or a searchable column of the same index domain
+--> text: SELECT id FROM users WHERE pgcrypt.eq(email) OPERATOR(pg_catalog.=) <term email 'alpha@x' as text>
 
 SELECT id FROM users WHERE email = text 'alpha@x'
 --> text: SELECT id FROM users WHERE pgcrypt.eq(email) OPERATOR(pg_catalog.=) <term email 'alpha@x' as text>

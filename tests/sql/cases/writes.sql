@@ -164,3 +164,23 @@ MERGE INTO users u USING items i ON i.id = u.id WHEN MATCHED THEN UPDATE SET ema
 
 WITH gone AS (DELETE FROM users WHERE email = 'alpha@x' RETURNING id, email) SELECT count(*) FROM gone
 --> text: WITH gone AS (DELETE FROM users WHERE pgcrypt.eq(email) OPERATOR(pg_catalog.=) <term email 'alpha@x'> RETURNING id, email) SELECT count(*) FROM gone
+
+INSERT INTO users (name, email) SELECT * FROM UNNEST((E'{a,b}')::varchar[], ('{x@y,NULL}'::text[])::text[]) RETURNING users.id
+--> text: INSERT INTO users (name, email) SELECT * FROM UNNEST((E'{a,b}')::varchar[], <seal_array email '{x@y,NULL}' as text>) RETURNING users.id
+
+INSERT INTO users (name, email) SELECT * FROM unnest($1::text[], $2::varchar[])
+--> text: INSERT INTO users (name, email) SELECT * FROM unnest($1::text[], $2)
+--> parameters: $1=client 1 pass; $2=client 2 seal_array email as character varying
+
+INSERT INTO users (name, email) SELECT * FROM unnest(ARRAY['a'], ARRAY['alpha@x', $1]::text[])
+--> text: INSERT INTO users (name, email) SELECT * FROM unnest(ARRAY['a'], ARRAY[<seal email 'alpha@x' as text>, $1]::pg_catalog.bytea[])
+--> parameters: $1=client 1 seal email as text
+
+INSERT INTO users (name, email) SELECT * FROM unnest(ARRAY['a'], array_append(ARRAY['alpha@x'], 'b'))
+--> refused 0A000 at None: only a parameter, a literal, NULL or DEFAULT can be stored in protected column "public.users.email"
+
+INSERT INTO users (name, email) SELECT * FROM unnest(ARRAY['a'], ARRAY['alpha@x']) LIMIT 1
+--> refused 0A000 at None: INSERT ... SELECT is not possible on protected column "public.users.email"
+
+INSERT INTO users (name, email) SELECT * FROM unnest(ARRAY['a'], ARRAY['alpha@x']) WITH ORDINALITY
+--> refused 0A000 at None: INSERT ... SELECT is not possible on protected column "public.users.email"
