@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from pgcrypt_proxy.server import run as server_run
+
+
+def test_serve_passes_what_was_given(run, monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(server_run, "serve", lambda settings: seen.append(settings) or 0)
+    (tmp_path / "url").write_text("postgresql:///from-file\n")
+    given = ["--rules", "a.yaml", "--rules", "b.yaml", "--listen-port", "7000", "--listen-host", "::1"]
+    assert run("serve", *given, "--database-url-file", str(tmp_path / "url")).status == 0
+    (settings,) = seen
+    assert settings.rules == (Path("a.yaml"), Path("b.yaml"))
+    assert (settings.listen_host, settings.listen_port) == ("::1", 7000)
+    assert settings.database_name == "from-file"
+
+
+def test_serve_takes_the_environment_and_the_exit_status(run, monkeypatch, database):
+    seen = []
+    monkeypatch.setattr(server_run, "serve", lambda settings: seen.append(settings) or 3)
+    assert run("serve").status == 3
+    assert seen[0].database_name == database
+
+
+def test_serve_with_wrong_settings_is_a_user_error(run, monkeypatch):
+    monkeypatch.setenv("PGCRYPT_LISTEN_PORT", "many")
+    done = run("serve")
+    assert done.status == 2
+    assert "PGCRYPT_LISTEN_PORT must be a number" in done.err
