@@ -19,7 +19,13 @@ from pgcrypt_proxy.sql.planner import Planner
 
 MAX_NAMES = 1000
 
-_WORDS = {Use.SEAL: "sealed", Use.TERM: "term of", Use.TERM_ARRAY: "terms of"}
+_WORDS = {
+    Use.PASS: "as it came",
+    Use.SEAL: "sealed",
+    Use.SEAL_ARRAY: "sealed, each",
+    Use.TERM: "term of",
+    Use.TERM_ARRAY: "terms of",
+}
 
 
 def explain(
@@ -62,7 +68,7 @@ def rendered(plan: Plan) -> str:
 def _shown(slot: LiteralSlot) -> str:
     if slot.text is None:
         return "NULL"
-    return f"<{_WORDS.get(slot.use, slot.use.value)} {slot.column.qualified_name}>"
+    return f"<{_WORDS[slot.use]} {slot.column.qualified_name}>"
 
 
 def _plan(
@@ -109,7 +115,7 @@ def _show_refusal(sql: str, refusal: Refusal) -> None:
 def _show_parameters(plan: Plan) -> None:
     for number, use in enumerate(plan.parameters, 1):
         if use.column is not None:
-            word = _WORDS.get(use.use, use.use.value)
+            word = _WORDS[use.use]
             say(f"parameter ${number}: {word} {use.column.qualified_name}, from the client's ${use.client_index + 1}")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pgcrypt_proxy.cli import options
+from pgcrypt_proxy.errors import ConfigError
 
 
 def serve(
@@ -32,6 +34,10 @@ def serve(
 
 def demo() -> None:
     """Show the proxy at work on a temporary PostgreSQL of its own."""
-    from pgcrypt_proxy.demo import main as run_demo
-
-    raise typer.Exit(run_demo.main())
+    try:
+        run_demo = importlib.import_module("pgcrypt_proxy.demo.main").main
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"the demo needs the package {error.name}", hint="Install it: pip install 'pgcrypt-proxy[demo]'"
+        ) from None
+    raise typer.Exit(run_demo() or 0)

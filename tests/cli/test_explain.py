@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from pgcrypt_proxy.cli.explain import _WORDS
+from pgcrypt_proxy.sql.plan import Use
+
 
 @pytest.fixture
 def explain(prepared, run):
@@ -57,3 +60,7 @@ def test_several_statements_from_standard_input(explain):
     done = explain("-", "--simple", stdin=sql)
     assert "<sealed public.users.age>" in done.out
     assert "statement 2, result column 1" in done.out
+
+
+def test_every_use_has_a_word():
+    assert set(_WORDS) == set(Use)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+import types
 from pathlib import Path
 
 from pgcrypt_proxy.server import run as server_run
@@ -29,3 +31,18 @@ def test_serve_with_wrong_settings_is_a_user_error(run, monkeypatch):
     done = run("serve")
     assert done.status == 2
     assert "PGCRYPT_LISTEN_PORT must be a number" in done.err
+
+
+def test_a_demo_without_its_packages_says_what_to_install(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pgcrypt_proxy.demo.main", None)
+    done = run("demo")
+    assert done.status == 2
+    assert "pip install 'pgcrypt-proxy[demo]'" in done.err
+
+
+def test_the_demo_gives_the_exit_status(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pgcrypt_proxy.demo", types.ModuleType("pgcrypt_proxy.demo"))
+    module = types.ModuleType("pgcrypt_proxy.demo.main")
+    module.main = lambda: 4  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pgcrypt_proxy.demo.main", module)
+    assert run("demo").status == 4
