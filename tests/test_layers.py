@@ -85,8 +85,6 @@ def test_an_import_that_points_up_is_found(tmp_path: Path) -> None:
 def test_every_module_can_be_imported_alone() -> None:
     names = _module_names()
     assert "pgcrypt_proxy.errors" in names
-    done = subprocess.run(
-        [sys.executable, "-c", IMPORT_EACH_ALONE, *names], cwd=ROOT, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", IMPORT_EACH_ALONE, *names], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [], done.stderr

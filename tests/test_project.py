@@ -70,9 +70,7 @@ def test_decision_record_says_decision_reason_and_consequence(path: Path) -> Non
         ("1", "not applicable: this server has no TLS", 0),
     ],
 )
-def test_a_skip_fails_where_skips_are_not_allowed(
-    tmp_path: Path, no_skips: str, reason: str, exit_status: int
-) -> None:
+def test_a_skip_fails_where_skips_are_not_allowed(tmp_path: Path, no_skips: str, reason: str, exit_status: int) -> None:
     test = tmp_path / "test_skipping.py"
     test.write_text(SKIPPING_TEST.format(reason=reason))
     command = ["-m", "pytest", "-q", "-p", "tests.conftest", "-p", "no:cacheprovider", "-c", "pyproject.toml"]

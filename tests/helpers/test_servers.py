@@ -104,16 +104,12 @@ def test_stops_and_leaves_nothing() -> None:
     assert not directory.exists()
 
 
-def test_tls_is_verifiable(
-    tls_postgres: PostgresServer, certificate_authority: Authority, tmp_path: Path
-) -> None:
+def test_tls_is_verifiable(tls_postgres: PostgresServer, certificate_authority: Authority, tmp_path: Path) -> None:
     root = tmp_path / "root.crt"
     root.write_bytes(certificate_authority.certificate)
     dsn = tls_postgres.dsn(tcp=True)
     with psycopg.connect(dsn, sslmode="verify-full", sslrootcert=str(root)) as connection:
-        assert connection.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone() == (
-            True,
-        )
+        assert connection.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone() == (True,)
     root.write_bytes(Authority("another").certificate)
     with pytest.raises(psycopg.OperationalError, match="certificate verify failed"):
         psycopg.connect(dsn, sslmode="verify-full", sslrootcert=str(root))

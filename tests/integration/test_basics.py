@@ -159,5 +159,7 @@ def test_bulk_insert_by_unnest(db: ProtectedDatabase) -> None:
         more = [f"c{e}" for e in emails]
         with psycopg.ClientCursor(connection) as cursor:
             assert cursor.execute(sql, [more, ["a", "b", None]]).fetchall() == [(e,) for e in more]
-        assert connection.execute("SELECT count(*) FROM users WHERE email = ANY(%s)", [emails + more]).fetchone() == (6,)
+        assert connection.execute("SELECT count(*) FROM users WHERE email = ANY(%s)", [emails + more]).fetchone() == (
+            6,
+        )
     assert all(bytes(row[0])[0] == 1 for row in stored(db, "SELECT email FROM users"))  # type: ignore[arg-type]
