@@ -20,7 +20,7 @@ import psycopg
 
 from pgcrypt_proxy.crypto.keyring import Keyring
 from pgcrypt_proxy.crypto.providers import KekProvider, make_provider
-from pgcrypt_proxy.errors import ConfigError, PgcryptError, PolicyError
+from pgcrypt_proxy.errors import ConfigError, PgcryptError, PolicyError, Refusal
 from pgcrypt_proxy.ops import catalog_loader
 from pgcrypt_proxy.ops.connect import connect
 from pgcrypt_proxy.ops.keyring_store import DEFAULT_BLOCK, Grant, KeyringStore
@@ -52,6 +52,7 @@ class World:
         self._jobs = ThreadPoolExecutor(1, thread_name_prefix="database")
         self._connection: psycopg.Connection | None = None
         self._version = 0
+        self._has_missed = False
         self._subscribers: set[Callable[[WorldChanged], None]] = set()
         self._refreshing: asyncio.Task[str | None] | None = None
         self._wants_refresh = asyncio.Event()
@@ -79,6 +80,7 @@ class World:
                 self._settings.database_url, connect_timeout_s=int(self._settings.connect_timeout_s)
             )
             self._connection.execute(f"LISTEN {CHANNEL}")
+            self._has_missed = True  # what was told while nobody listened
         return self._connection
 
     def _load_catalog(self) -> Catalog:
@@ -126,12 +128,24 @@ class World:
         except PgcryptError as error:
             self._metrics.catalog_loads.labels("error").inc()
             log.failure("catalog not loaded", error)
+            if isinstance(error, PolicyError) and self.planner.blocked is None:
+                self._block(error)
             return "the catalog could not be read"
         self._metrics.catalog_loads.labels("ok").inc()
-        if not same(catalog, self.planner.catalog):
+        if self.planner.blocked is not None or not same(catalog, self.planner.catalog):
             self.planner = self._make_planner(catalog)
             self._tell()
         return None
+
+    def _block(self, error: PolicyError) -> None:
+        """The database contradicts the rules: no plan could be trusted, so nothing passes until they agree."""
+        refusal = Refusal(
+            f"the rules contradict the database: {error.message}",
+            hint="Correct the rules and reload them (SIGHUP), or the database; `pgcrypt-proxy check` tells more.",
+            sqlstate="55000",
+        )
+        self.planner = Planner(self.planner.catalog, blocked=refusal)
+        self._tell()
 
     def _tell(self) -> None:
         event = WorldChanged(self.planner, self.keyring)
@@ -165,9 +179,11 @@ class World:
     def _was_notified(self) -> bool:
         """Whether DDL was told since the last look; reads what has come, waits for nothing."""
         try:
-            return any(True for _ in self._connected().notifies(timeout=0))
+            was_told = bool(list(self._connected().notifies(timeout=0)))
         except psycopg.OperationalError:
-            return True  # the connection was lost, and with it any notice
+            return False  # the connection was lost; the next one finds what was missed
+        missed, self._has_missed = self._has_missed, False
+        return was_told or missed
 
     async def _keep_keys(self) -> None:
         left = self.keyring.expires_at - time.monotonic()

@@ -44,8 +44,11 @@ class Planner:
         *,
         max_statement_bytes: int = MAX_STATEMENT_BYTES,
         max_cached_plans: int = MAX_CACHED_PLANS,
+        blocked: Refusal | None = None,
     ) -> None:
+        """`blocked`: refuse every text with this, because what the rules mean in this database is not certain."""
         self.catalog = catalog
+        self.blocked = blocked
         self._max_statement_bytes = max_statement_bytes
         self._max_cached_plans = max_cached_plans
         self._cache: OrderedDict[_Key, tuple[Plan, bool]] = OrderedDict()
@@ -74,6 +77,8 @@ class Planner:
     def _planned(
         self, sql: str, extended: bool, resolved: Mapping[str, int] | None, standard_conforming_strings: bool
     ) -> tuple[Plan | NeedsNames, bool]:
+        if self.blocked is not None:
+            return _refused(self.blocked), False
         if not standard_conforming_strings and "\\" in sql:
             return self._unreadable(sql, "backslashes with standard_conforming_strings off", None), False
         key = (sql, extended, tuple(sorted(resolved.items())) if resolved else ())

@@ -1,0 +1,127 @@
+"""The shared world follows the database and the rule files, and fails closed when they disagree."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.helpers.proxies import ProtectedDatabase, protected
+from tests.helpers.servers import PostgresServer
+
+SCHEMA = "CREATE TABLE users (id int PRIMARY KEY, email text, name text)"
+COLUMNS = "{table: users, column: email, type: text, search: [equality]}"
+
+
+@pytest.fixture
+def db(postgres: PostgresServer, tmp_path: Path) -> Iterator[ProtectedDatabase]:
+    with protected(postgres, tmp_path, SCHEMA, COLUMNS) as made:
+        yield made
+
+
+def eventually(check: Callable[[], bool], seconds: float = 5.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.05)
+
+
+def refusal_of(connection: psycopg.Connection, sql: str) -> str:
+    try:
+        connection.execute(sql)  # type: ignore[arg-type]
+    except psycopg.Error as error:
+        return error.sqlstate or ""
+    return ""
+
+
+def test_a_view_made_on_a_direct_connection_is_noticed(db: ProtectedDatabase) -> None:
+    with db.connect() as connection, db.direct() as direct:
+        connection.execute("INSERT INTO users VALUES (1, 'a@x', 'A')")
+        direct.execute("CREATE VIEW mail AS SELECT email FROM users")
+        eventually(lambda: refusal_of(connection, "SELECT * FROM mail") == "0A000")
+
+
+def test_a_renamed_column_stays_protected(db: ProtectedDatabase) -> None:
+    def answer(sql: str) -> str:
+        with db.connect() as connection:
+            code = refusal_of(connection, sql)
+            # a result that contradicts the catalog ends the connection: never ciphertext
+            return "08P01" if connection.closed and not code else code
+
+    with db.connect() as connection:
+        connection.execute("INSERT INTO users VALUES (1, 'a@x', 'A')")
+    with db.direct() as direct:
+        direct.execute("ALTER TABLE users RENAME COLUMN email TO mail")
+        # the rule names a column that is not there any more: nothing passes until the rules agree
+        eventually(lambda: answer("SELECT mail FROM users") == "55000")
+        assert answer("SELECT 1") == "55000"
+        direct.execute("ALTER TABLE users RENAME COLUMN mail TO email")
+        eventually(lambda: answer("SELECT email FROM users") == "")
+    with db.connect() as connection:
+        assert connection.execute("SELECT email FROM users").fetchall() == [("a@x",)]
+
+
+def test_rules_are_reloaded_or_stay_as_they_were(db: ProtectedDatabase) -> None:
+    world = db.running.proxy.world
+
+    def reload() -> None:
+        asyncio.run_coroutine_threadsafe(world.reload_rules(), db.running._loop).result(timeout=10)
+
+    good = db.rules.read_text()
+    before = world.planner
+    db.rules.write_text(good + "  - {table: users, column: nam, type: text}\n")
+    reload()
+    assert world.planner is before
+    db.rules.write_text("nonsense")
+    reload()
+    assert world.planner is before
+    db.rules.write_text(good)
+    reload()
+    assert world.planner is not before
+    with db.connect() as connection:
+        connection.execute("INSERT INTO users VALUES (2, 'b@x', 'B')")
+        assert connection.execute("SELECT email FROM users WHERE email = 'b@x'").fetchall() == [("b@x",)]
+
+
+def test_keys_past_their_time_fail_sealed_statements_only(postgres: PostgresServer, tmp_path: Path) -> None:
+    with protected(postgres, tmp_path, SCHEMA, COLUMNS) as db, db.connect() as connection:
+        connection.execute("INSERT INTO users VALUES (1, 'a@x', 'A')")
+        keyring = db.running.proxy.world.keyring
+        held = keyring.expires_at
+        keyring.expires_at = 0.0
+        # upkeep renews the keys at once; until then sealed statements say 58030
+        code = refusal_of(connection, "SELECT email FROM users WHERE email = 'a@x'")
+        assert code in ("", "58030")
+        assert refusal_of(connection, "SELECT name FROM users") == ""
+        eventually(lambda: refusal_of(connection, "SELECT email FROM users") == "")
+        assert db.running.proxy.world.keyring is not keyring
+        assert held > 0
+
+
+def test_grants_are_renewed_before_they_run_out(db: ProtectedDatabase) -> None:
+    world = db.running.proxy.world
+    dek = next(iter(world.keyring._active.values()))
+    dek.granted = 3
+    with db.connect() as connection:
+        connection.execute("INSERT INTO users VALUES (1, 'a@x', 'A')")
+        eventually(lambda: world.keyring.remaining_seals("default") > 1000)
+        connection.execute("INSERT INTO users VALUES (2, 'b@x', 'B')")
+    with db.direct() as direct:
+        row = direct.execute("SELECT seals FROM pgcrypt.keyring WHERE kind = 'dek'").fetchone()
+        assert row is not None
+        assert row[0] >= 2 * 400_000
+
+
+def test_the_proxy_comes_back_after_its_own_connection_is_lost(db: ProtectedDatabase) -> None:
+    with db.direct() as direct, db.connect() as connection:
+        direct.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pgcrypt-proxy'"
+            " AND datname = current_database()"
+        )
+        connection.execute("INSERT INTO users VALUES (1, 'a@x', 'A')")
+        direct.execute("CREATE VIEW later AS SELECT email FROM users")
+        eventually(lambda: refusal_of(connection, "SELECT * FROM later") == "0A000", 10)
