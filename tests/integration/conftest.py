@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.helpers.leaks import traces
 from tests.helpers.proxies import ProtectedDatabase, protected
 from tests.helpers.servers import PostgresServer
 
@@ -46,6 +47,13 @@ COLUMNS = """
 {table: kinds, column: j, type: jsonb, search: [equality]}
 {table: kinds, column: y, type: bytea, search: [equality]}
 """
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_planted_is_found(postgres: PostgresServer) -> Iterator[None]:
+    """After all tests of this server: no value that any of them put into a protected column is anywhere on it."""
+    yield
+    assert traces(postgres) == []
 
 
 @pytest.fixture(scope="module")
