@@ -118,7 +118,8 @@ def test_simple_queries_with_several_statements(db: ProtectedDatabase) -> None:
     with db.connect() as connection:
         cursor = psycopg.ClientCursor(connection)
         cursor.execute(
-            "INSERT INTO users (email) VALUES ('m1@planted-x'); SELECT 1; SELECT email FROM users WHERE email = 'm1@planted-x';"
+            "INSERT INTO users (email) VALUES ('m1@planted-x'); SELECT 1;"
+            " SELECT email FROM users WHERE email = 'm1@planted-x';"
             "INSERT INTO items VALUES (2, 'two')"
         )
         results = [cursor.fetchall() if cursor.description else cursor.statusmessage]

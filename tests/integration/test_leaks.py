@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -71,8 +70,8 @@ PARAMETERS = [
 
 
 @pytest.fixture
-def marker() -> Iterator[str]:
-    yield f"planted-{secrets.token_hex(8)}"
+def marker() -> str:
+    return f"planted-{secrets.token_hex(8)}"
 
 
 def test_no_statement_leaves_a_trace(db: ProtectedDatabase, marker: str) -> None:
