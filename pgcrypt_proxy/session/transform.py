@@ -67,7 +67,7 @@ class Values:
     def literal(self, slot: LiteralSlot) -> str:
         """The SQL text that stands for the literal upstream. Errors carry the literal's position."""
         if slot.text is None:
-            return "NULL"
+            return f"NULL::pg_catalog.bytea{'[]' if slot.use.is_array else ''}"
         column = slot.column
         source = slot.cast or column.type
         try:

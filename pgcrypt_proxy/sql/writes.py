@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pgcrypt_proxy.sql import array_operands, expressions, operands, refuse
+from pgcrypt_proxy.sql import expressions, operands, refuse
 from pgcrypt_proxy.sql.catalog import ProtectedColumn, Relation
 from pgcrypt_proxy.sql.context import Context, Outputs
-from pgcrypt_proxy.sql.operands import NotAnOperand
+from pgcrypt_proxy.sql.insert_select import insert_select, store
 from pgcrypt_proxy.sql.parse import Node
-from pgcrypt_proxy.sql.plan import Use
 from pgcrypt_proxy.sql.scope import Scope, Source, table_source
-from pgcrypt_proxy.sql.select import common_tables, from_clause, order_by, select, targets, where
+from pgcrypt_proxy.sql.select import common_tables, from_clause, order_by, targets, where
 
 
 def write(context: Context, kind: str, tree: Node, parent: Scope | None) -> Outputs:
@@ -55,26 +54,6 @@ def _protected(relation: Relation | None, name: str) -> ProtectedColumn | None:
     return next((c.protected for c in relation.columns if c.name == name), None)
 
 
-def _store(context: Context, node: Node, column: ProtectedColumn, scope: Scope) -> None:
-    """`node` is stored in `column`: a parameter or literal is sealed, its own envelope and DEFAULT stay."""
-    if "SetToDefault" in node:
-        return
-    ((_, tree),) = node.items()
-    position = context.position(tree.get("location")) if isinstance(tree, dict) else None
-    source = expressions.protected_ref(context, node, scope)
-    if source is not None:
-        if source.id != column.id:
-            raise refuse.construct(source, f'copying into "{column.qualified_name}"', position)
-        return  # the same column's envelope is valid in the same column
-    try:
-        operand = operands.read(node, context.text)
-    except NotAnOperand:
-        raise refuse.value_form(column, position) from None
-    if operand.is_array:
-        raise refuse.value_form(column, position)
-    context.replace(operand, Use.SEAL, column)
-
-
 def _insert(context: Context, tree: Node, scope: Scope) -> Outputs:
     # The values cannot see the target's columns; ON CONFLICT and RETURNING can.
     value_scope = Scope(scope.parent, ctes=scope.ctes)
@@ -85,7 +64,7 @@ def _insert(context: Context, tree: Node, scope: Scope) -> Outputs:
         if "valuesLists" in query:
             _values(context, query, columns, value_scope)
         else:
-            _insert_select(context, query, columns, value_scope)
+            insert_select(context, query, columns, value_scope)
     if "onConflictClause" in tree:
         _on_conflict(context, tree["onConflictClause"], relation, source, scope)
     return _returning(context, tree, scope, source)
@@ -116,57 +95,10 @@ def _values(context: Context, query: Node, columns: list[ProtectedColumn | None]
             if column is None:
                 expressions.plain(context, node, values_scope, "VALUES")
             else:
-                _store(context, node, column, values_scope)
+                store(context, node, column, values_scope)
     order_by(context, query.get("sortClause", []), values_scope, None)
     for part in ("limitOffset", "limitCount"):
         expressions.plain(context, query.get(part), values_scope, "LIMIT")
-
-
-def _insert_select(context: Context, query: Node, columns: list[ProtectedColumn | None] | None, scope: Scope) -> None:
-    if columns is not None and any(columns) and _insert_unnest(context, query, columns, scope):
-        return
-    outputs = select(context, query, scope)
-    for column in columns or ():
-        if column is not None:
-            raise refuse.construct(
-                column,
-                "INSERT ... SELECT",
-                hint="Read the rows in the application and insert them with VALUES.",
-            )
-    for output in outputs or ():
-        if output.protected is not None:
-            raise refuse.construct(output.protected, "INSERT ... SELECT into an unprotected column")
-
-
-def _insert_unnest(context: Context, query: Node, columns: list[ProtectedColumn | None], scope: Scope) -> bool:
-    """`INSERT ... SELECT * FROM unnest(array, ...)`: one array for each column, as ORMs insert in bulk.
-
-    False when the query is of another form.
-    """
-    clauses = {"targetList", "fromClause", "limitOption", "op"}
-    items = query.get("fromClause", [])
-    if set(query) != clauses or query.get("op") != "SETOP_NONE" or len(items) != 1:
-        return False
-    (target,) = query["targetList"] if len(query["targetList"]) == 1 else ({},)
-    fields = target.get("ResTarget", {}).get("val", {}).get("ColumnRef", {}).get("fields", [])
-    function = items[0].get("RangeFunction", {})
-    calls = [call for item in function.get("functions", ()) for call in item["List"]["items"] if call]
-    if fields != [{"A_Star": {}}] or set(function) != {"functions"} or len(calls) != 1:
-        return False
-    call = calls[0].get("FuncCall", {})
-    names = [part["String"].get("sval") for part in call.get("funcname", ())]
-    arguments = call.get("args", [])
-    if names not in (["unnest"], ["pg_catalog", "unnest"]) or len(arguments) != len(columns):
-        return False
-    for column, argument in zip(columns, arguments, strict=True):
-        if column is None:
-            expressions.plain(context, argument, scope, "unnest()")
-            continue
-        try:
-            array_operands.replace(context, argument, column, Use.SEAL)
-        except NotAnOperand:
-            raise refuse.value_form(column) from None
-    return True
 
 
 def _on_conflict(context: Context, clause: Node, relation: Relation | None, source: Source, scope: Scope) -> None:
@@ -225,7 +157,7 @@ def _set_list(context: Context, items: list[Node], relation: Relation | None, sc
         if column is not None and ("indirection" in target or "MultiAssignRef" in node):
             raise refuse.value_form(column, context.position(target.get("location")))
         if column is not None:
-            _store(context, node, column, scope)
+            store(context, node, column, scope)
         elif "MultiAssignRef" in node:
             assign = node["MultiAssignRef"]
             if assign.get("colno", 1) == 1:

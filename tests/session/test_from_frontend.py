@@ -109,7 +109,7 @@ def test_null_literal_stays_null():
     (
         talk({text: Plan(False, plan.statements, (head, null, tail))})
         >> frontend(query(text))
-        << to_backend(query("INSERT INTO users(email) VALUES (NULL)"))
+        << to_backend(query("INSERT INTO users(email) VALUES (NULL::pg_catalog.bytea)"))
     )
 
 

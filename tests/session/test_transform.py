@@ -115,7 +115,7 @@ def test_null_is_null(values: Values):
 @pytest.mark.parametrize(
     ("slot", "sql"),
     [
-        (LiteralSlot(None, Use.SEAL, EMAIL, None, 3), "NULL"),
+        (LiteralSlot(None, Use.SEAL, EMAIL, None, 3), "NULL::pg_catalog.bytea"),
         (
             LiteralSlot("x", Use.TERM, EMAIL, None, 3),
             f"E'\\\\x{b'[email=tx]'.hex()}'::pg_catalog.bytea",

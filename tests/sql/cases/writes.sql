@@ -184,3 +184,19 @@ INSERT INTO users (name, email) SELECT * FROM unnest(ARRAY['a'], ARRAY['alpha@x'
 
 INSERT INTO users (name, email) SELECT * FROM unnest(ARRAY['a'], ARRAY['alpha@x']) WITH ORDINALITY
 --> refused 0A000 at None: INSERT ... SELECT is not possible on protected column "public.users.email"
+
+INSERT INTO users (email, id) SELECT p0::VARCHAR, p1::INTEGER FROM (VALUES ('alpha@x'::VARCHAR, 1, 0), ($1::VARCHAR, $2, 1)) AS s(p0, p1, n) ORDER BY n RETURNING users.id
+--> refused 0A000 at None: only a parameter, a literal, NULL or DEFAULT can be stored in protected column "public.users.email"
+
+INSERT INTO users (email, id) SELECT p0::TEXT, p1::INTEGER FROM (VALUES ('alpha@x'::VARCHAR, 1, 0), ($1::VARCHAR, $2, 1)) AS s(p0, p1, n) ORDER BY n RETURNING users.id
+--> text: INSERT INTO users (email, id) SELECT p0, p1::INTEGER FROM (VALUES (<seal email 'alpha@x' as character varying>, 1, 0), ($1, $2, 1)) AS s(p0, p1, n) ORDER BY n RETURNING users.id
+--> parameters: $1=client 1 seal email as character varying; $2=client 2 pass
+
+INSERT INTO users (email, name) SELECT p0, p0 FROM (VALUES ('alpha@x')) AS s(p0)
+--> refused 0A000 at 44: INSERT ... SELECT into an unprotected column is not possible on protected column "public.users.email"
+
+INSERT INTO users (email) SELECT s.p0 FROM (VALUES ('alpha@x')) AS s(p0) ORDER BY p0
+--> refused 0A000 at 83: ORDER BY is not possible on protected column "public.users.email"
+
+INSERT INTO users (email) SELECT p0 || 'x' FROM (VALUES ('alpha@x')) AS s(p0)
+--> refused 0A000 at None: only a parameter, a literal, NULL or DEFAULT can be stored in protected column "public.users.email"
