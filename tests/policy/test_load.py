@@ -19,7 +19,7 @@ def write(folder: Path, text: str, name: str = "rules.yaml") -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["django-auth.yaml", "example.yaml"])
+@pytest.mark.parametrize("name", ["compose.yaml", "django-auth.yaml", "example.yaml"])
 def test_the_examples_load(name: str) -> None:
     assert load([ROOT / "rules" / name]).rules
 

@@ -1,0 +1,23 @@
+# syntax=docker/dockerfile:1
+
+FROM python:3.11-slim AS build
+WORKDIR /source
+RUN python -m venv /opt/pgcrypt-proxy
+# Without `pip install --editable`: the image holds no sources, no tests and no compiler.
+COPY pyproject.toml LICENSE README.md ./
+COPY pgcrypt_proxy ./pgcrypt_proxy
+ARG EXTRAS=""
+RUN /opt/pgcrypt-proxy/bin/pip install --no-cache-dir --disable-pip-version-check ".${EXTRAS}"
+
+FROM python:3.11-slim
+LABEL org.opencontainers.image.title="pgcrypt-proxy" \
+      org.opencontainers.image.description="A transparent encrypting proxy for PostgreSQL" \
+      org.opencontainers.image.licenses="Apache-2.0"
+RUN groupadd --gid 10001 pgcrypt \
+ && useradd --uid 10001 --gid pgcrypt --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin pgcrypt
+COPY --from=build /opt/pgcrypt-proxy /opt/pgcrypt-proxy
+ENV PATH=/opt/pgcrypt-proxy/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+WORKDIR /etc/pgcrypt-proxy
+USER pgcrypt
+ENTRYPOINT ["pgcrypt-proxy"]
+CMD ["serve"]
