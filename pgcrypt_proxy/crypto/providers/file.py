@@ -45,13 +45,15 @@ def _read(path: Path) -> SecretKey:
         raise ConfigError(
             f"the KEK file {path} cannot be read: {reason}", hint="`pgcrypt-proxy keygen` makes one."
         ) from None
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ConfigError(f"the KEK file {path} is no regular file")
         if status.st_mode & 0o077:
             raise ConfigError(f"the KEK file {path} may be read or written by others", hint=f"Run: chmod 600 {path}")
         if status.st_uid not in (os.geteuid(), 0):
             raise ConfigError(f"the KEK file {path} belongs to another user", hint=f"Run: chown {os.geteuid()} {path}")
-        raw = file.read(MAX_FILE_BYTES)
+        raw = os.read(descriptor, MAX_FILE_BYTES)
+    finally:
+        os.close(descriptor)
     return read_key_text(raw.decode("ascii", "replace"), f"the KEK file {path}")
