@@ -13,9 +13,10 @@ from collections.abc import Callable
 from pgcrypt_proxy.errors import FrontendProtocolError, PgcryptError, ProtocolError, Refusal
 from pgcrypt_proxy.session.encodings import is_rewritable
 from pgcrypt_proxy.session.link import Link, Work
-from pgcrypt_proxy.session.planning import Planned, Planning
+from pgcrypt_proxy.session.planning import Hold, Planned, Planning
 from pgcrypt_proxy.session.reply_queue import Answer, Request
 from pgcrypt_proxy.session.statements import MAX_KEPT_BIND_BYTES, NEVER_PREPARED, Portal, Statement, check_not_reserved
+from pgcrypt_proxy.sql import refuse
 from pgcrypt_proxy.sql.plan import UNTOUCHED, Plan, Use
 from pgcrypt_proxy.sql.planner import REFUSED_STATEMENT
 from pgcrypt_proxy.wire.frontend import FLUSH, SYNC, TERMINATE, Bind, Close, Describe, Parse, Query
@@ -75,15 +76,18 @@ class FromFrontend:
 
     def on_query(self, raw: bytes) -> None:
         link = self._link
+        self._await_settings()
         planned = self._planning.plan(Query.decode(raw).text, extended=False)
         plan = planned.plan
         work = Work(plan)
         self._check_executed(plan)
         if not plan.is_untouched:
+            self._check_settings(plan)
             self._check_keys(plan)
             text, work.lengths = link.values.render(plan.pieces)
             raw = Query(text.encode()).encode()
         self._may_copy = plan.refusal is None
+        link.note_settings(plan)
         self._expect_query(raw, work)
 
     def _expect_query(self, raw: bytes, work: Work, error: PgcryptError | None = None) -> None:
@@ -101,8 +105,10 @@ class FromFrontend:
         link = self._link
         parse = Parse.decode(raw)
         check_not_reserved(parse.statement_name)
+        self._await_settings()
         planned = self._planning.plan(parse.query, extended=True)
         plan = planned.plan
+        self._check_settings(plan)
         self._check_executed(plan)
         statement = self._statement(parse, planned)
         work = Work(plan, statement)
@@ -130,7 +136,9 @@ class FromFrontend:
         link = self._link
         portal_name, statement_name = _two_names(raw)
         check_not_reserved(portal_name)
+        self._await_settings()
         statement = self._known_statement(statement_name)
+        self._check_settings(statement.plan)
         portal = Portal(statement)
         work = Work(statement.plan, statement, portal)
         if statement.plan.is_untouched and len(raw) <= MAX_KEPT_BIND_BYTES:
@@ -217,6 +225,7 @@ class FromFrontend:
             link.expect(Describe(PORTAL, name).encode(), Request.DESCRIBE_PORTAL, described, Answer.SKIP)
         self._may_copy = plan.refusal is None
         link.executions += 1
+        link.note_settings(plan)
         link.expect(raw, Request.EXECUTE, Work(plan, portal.statement, portal))
 
     def on_close(self, raw: bytes) -> None:
@@ -289,6 +298,16 @@ class FromFrontend:
                     " which works on protected columns",
                     hint="Run it by the extended query protocol, as it was prepared.",
                 )
+
+    def _await_settings(self) -> None:
+        """Wait for a change of settings that is sure to be answered, since its Sync was sent. Raises Hold."""
+        if self._link.is_in_doubt and self._link.queue.is_synced:
+            raise Hold
+
+    def _check_settings(self, plan: Plan) -> None:
+        """Behind a change of settings in the same batch no value can be read for certain. Raises Refusal."""
+        if self._link.is_in_doubt and not plan.is_untouched and plan.refusal is None:
+            raise refuse.unsettled_settings()
 
     def _check_keys(self, plan: Plan) -> None:
         """A result that could not be opened must not be asked for. Raises KeyUnavailable."""

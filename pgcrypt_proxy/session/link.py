@@ -99,6 +99,8 @@ class Link:
         self.standard_conforming_strings = True
         self.is_closed = False
         self.is_ddl_pending = False
+        self._doubt_batch: int | None = None
+        self._has_changed_settings = False
         #: Grows with everything sent that may change what a name means (search_path above all).
         self.executions = 0
         self.is_server_ending = False
@@ -144,6 +146,24 @@ class Link:
             made += self.commands
             self.commands.clear()
         return made
+
+    # -- settings whose change is under way
+
+    def note_settings(self, plan: Plan) -> None:
+        """A statement is sent that may change how values are read: what it did is known when it is answered."""
+        if plan.changes_settings:
+            self._has_changed_settings = True
+        elif not (plan.ends_transaction and self._has_changed_settings):
+            return
+        self._doubt_batch = self.queue.batch
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether such a statement has no answer yet."""
+        if self._doubt_batch is not None and len(self.queue) == 0:
+            self._doubt_batch = None
+            self._has_changed_settings = self.transaction_status != IDLE
+        return self._doubt_batch is not None
 
     # -- state that the server reports
 

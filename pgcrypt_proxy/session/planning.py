@@ -201,7 +201,7 @@ class Planning:
             sql,
             extended=extended,
             resolved=resolved,
-            standard_conforming_strings=link.standard_conforming_strings,
+            standard_conforming_strings=link.standard_conforming_strings and not link.is_in_doubt,
         )
 
     def _refresh(self) -> None:

@@ -13,6 +13,7 @@ from pgcrypt_proxy.sql.edits import Edit
 from pgcrypt_proxy.sql.parse import Node, ParsedText, Statement
 from pgcrypt_proxy.sql.plan import ParameterUse, StatementPlan
 from pgcrypt_proxy.sql.select import select
+from pgcrypt_proxy.sql.settings import changes_settings, ends_transaction
 from pgcrypt_proxy.sql.writes import write
 
 #: Statements in words, for refusals.
@@ -61,7 +62,13 @@ def analyze(statement: Statement, text: ParsedText, catalog: Catalog, resolved: 
     try:
         touched = _touched(kind, found, catalog, resolved, text)
         if touched is None or kind in HARMLESS_STATEMENTS:
-            plan = StatementPlan(is_untouched=True, is_ddl=is_ddl, executes=executes)
+            plan = StatementPlan(
+                is_untouched=True,
+                is_ddl=is_ddl,
+                executes=executes,
+                changes_settings=changes_settings(kind, statement.tree, found),
+                ends_transaction=ends_transaction(kind, statement.tree),
+            )
             return Analysis(plan, [], [], unknown)
         context = Context(catalog, text, resolved, select=select, write=write)
         outputs = _understand(context, kind, statement.tree, touched)
@@ -70,6 +77,7 @@ def analyze(statement: Statement, text: ParsedText, catalog: Catalog, resolved: 
             is_untouched=not context.edits and not any(columns or ()),
             outputs=columns or None,
             tables=tuple(sorted(context.tables)),
+            changes_settings=changes_settings(kind, statement.tree, found),
         )
         return Analysis(plan, context.edits, context.uses, unknown)
     except Refusal as refusal:

@@ -82,6 +82,9 @@ class StatementPlan:
     change the catalog. `tables`: protected tables touched, for error scrubbing.
     `executes`: the prepared statement that SQL's EXECUTE names; its arguments
     are plain, so the session refuses it when that statement was rewritten.
+    `changes_settings`: it may change how texts are read and written (time zone,
+    DateStyle, encoding...), which is known only when it was answered;
+    `ends_transaction`: it may bring such settings back.
     """
 
     is_untouched: bool = True
@@ -90,6 +93,8 @@ class StatementPlan:
     is_ddl: bool = False
     tables: tuple[str, ...] = ()
     executes: str | None = None
+    changes_settings: bool = False
+    ends_transaction: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,14 @@ class Plan:
     @property
     def is_ddl(self) -> bool:
         return any(s.is_ddl for s in self.statements)
+
+    @property
+    def changes_settings(self) -> bool:
+        return any(s.changes_settings for s in self.statements)
+
+    @property
+    def ends_transaction(self) -> bool:
+        return any(s.ends_transaction for s in self.statements)
 
 
 @dataclass(frozen=True, slots=True)

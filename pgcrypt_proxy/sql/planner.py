@@ -108,7 +108,7 @@ class Planner:
                 refusal = Refusal("cannot insert multiple commands into a prepared statement", sqlstate="42601")
                 return _refused(refusal), False
             return UNTOUCHED, False
-        analyses = [analyze(s, text, self.catalog, resolved) for s in text.statements]
+        analyses = _settled([analyze(s, text, self.catalog, resolved) for s in text.statements])
         unknown = any(a.unknown_relations for a in analyses)
         plans = tuple(a.plan for a in analyses)
         if all(p.is_untouched for p in plans):
@@ -153,6 +153,19 @@ class Planner:
     @property
     def _sensitive(self) -> frozenset[str]:
         return self.catalog.sensitive_names | self.catalog.tainted_functions
+
+
+def _settled(analyses: list[Analysis]) -> list[Analysis]:
+    """Refuse what is rewritten behind a statement of the same text that changes how values are read."""
+    made = []
+    is_doubtful = False
+    for analysis in analyses:
+        if is_doubtful and not analysis.plan.is_untouched and analysis.plan.refusal is None:
+            refused = StatementPlan(is_untouched=False, refusal=refuse.unsettled_settings())
+            analysis = Analysis(refused, [], [], analysis.unknown_relations)
+        made.append(analysis)
+        is_doubtful = is_doubtful or analysis.plan.changes_settings
+    return made
 
 
 def _refused(refusal: Refusal) -> Plan:

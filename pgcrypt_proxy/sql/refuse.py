@@ -116,3 +116,12 @@ def unparsable(reason: str, position: int | None) -> Refusal:
         position=position,
         sqlstate="42601",
     )
+
+
+def unsettled_settings(position: int | None = None) -> Refusal:
+    """Values cannot be read while a change of time zone, DateStyle or encoding is not answered yet."""
+    return Refusal(
+        "protected columns cannot be used behind a change of time zone, DateStyle or encoding that is not done yet",
+        hint="Send the SET statement by itself and wait for its answer.",
+        position=position,
+    )

@@ -177,3 +177,14 @@ ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO app
 
 SELECT set_config('search_path', 'other', false)
 --> untouched
+
+SET TIME ZONE 'UTC'; SELECT id FROM users WHERE email = 'alpha@x'
+--> refused 0A000 at None: protected columns cannot be used behind a change of time zone, DateStyle or encoding that is not done yet
+--> text: SET TIME ZONE 'UTC';  SELECT pg_catalog.pgcrypt_proxy_refused()
+
+SET statement_timeout = 0; SELECT id FROM users WHERE email = 'alpha@x'
+--> text: SET statement_timeout = 0; SELECT id FROM users WHERE pgcrypt.eq(email) OPERATOR(pg_catalog.=) <term email 'alpha@x'>
+
+RESET ALL; SELECT email FROM users
+--> refused 0A000 at None: protected columns cannot be used behind a change of time zone, DateStyle or encoding that is not done yet
+--> text: RESET ALL;  SELECT pg_catalog.pgcrypt_proxy_refused()

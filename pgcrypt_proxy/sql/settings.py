@@ -1,0 +1,27 @@
+"""Which statements may change the settings that decide how values are read and written as text."""
+
+from __future__ import annotations
+
+from pgcrypt_proxy.sql.mention import Mentions
+from pgcrypt_proxy.sql.parse import Node
+
+#: Run-time parameters on which sealing, opening, or the reading of the SQL text itself depends.
+TEXT_SETTINGS = frozenset(
+    {"timezone", "datestyle", "intervalstyle", "client_encoding", "bytea_output", "standard_conforming_strings"}
+)
+_ALL = frozenset({"VAR_RESET_ALL"})
+_ENDS = frozenset({"TRANS_STMT_COMMIT", "TRANS_STMT_ROLLBACK", "TRANS_STMT_ROLLBACK_TO", "TRANS_STMT_PREPARE"})
+
+
+def changes_settings(kind: str, tree: Node, found: Mentions) -> bool:
+    """Whether the statement may change one of TEXT_SETTINGS."""
+    if kind == "VariableSetStmt":
+        return bool(tree.get("kind") in _ALL or str(tree.get("name", "")).lower() in TEXT_SETTINGS)
+    if kind == "DiscardStmt":
+        return bool(tree.get("target", "DISCARD_ALL") == "DISCARD_ALL")
+    return any(name == "set_config" for name, _ in found.functions)
+
+
+def ends_transaction(kind: str, tree: Node) -> bool:
+    """Whether the statement ends a transaction or goes back in it, and settings with it."""
+    return kind == "TransactionStmt" and tree.get("kind") in _ENDS
