@@ -101,7 +101,8 @@ def failure(event: str, error: BaseException, **fields: Any) -> None:
     frame = error.__traceback__
     where = ""
     while frame is not None:
-        where = f"{frame.tb_frame.f_code.co_filename.rsplit('/', 2)[-1]}:{frame.tb_lineno}"
+        path = frame.tb_frame.f_code.co_filename
+        where = f"{'/'.join(path.split('/')[-2:])}:{frame.tb_lineno}"
         frame = frame.tb_next
     sqlstate = error.code if isinstance(error, PgcryptError) else ""
     get().error(event, error=type(error).__name__, where=where, sqlstate=sqlstate, **fields)
