@@ -17,8 +17,9 @@ from pathlib import Path
 
 import psycopg
 
+from pgcrypt_proxy.demo.scenario import seal_columns
 from tests.helpers import servers
-from tests.helpers.proxies import seal_all, write_rules
+from tests.helpers.proxies import write_rules
 from tests.helpers.servers import PostgresServer
 
 START_TIMEOUT_S = 30.0
@@ -78,7 +79,7 @@ def all_contestants(rows: int) -> Iterator[tuple[PostgresServer, list[Contestant
             for table in ("plain_users", "sealed_users"):
                 connection.execute(TABLE.format(name=table, rows=rows).encode())
         rules, _ = write_rules(folder, SEALED)
-        seal_all(server, name, rules)
+        seal_columns(server, name, rules)
         with server.connect(name) as connection:
             connection.execute("VACUUM ANALYZE plain_users; ")
             connection.execute("VACUUM ANALYZE sealed_users")

@@ -28,6 +28,8 @@ REFUSED_QUERY = Query(REFUSED_STATEMENT.encode()).encode()
 #: The server looks up the statement first: it fails with 26000, touches no portal, and skips to Sync.
 REFUSED_BIND = Bind(b"", NEVER_PREPARED, (), (), ()).encode()
 
+#: FirstNormalObjectId of PostgreSQL: what comes with it has smaller OIDs.
+FIRST_NORMAL_OBJECT_ID = 16_384
 _RETURNS_ANY_ROWS = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*(?:fetch|execute)\b", re.IGNORECASE | re.DOTALL)
 
 
@@ -251,6 +253,13 @@ class FromFrontend:
     # -- others
 
     def on_function_call(self, raw: bytes) -> None:
+        """Only functions that come with PostgreSQL (large objects use this): others may write anywhere."""
+        function_oid = int.from_bytes(raw[5:9])
+        if function_oid >= FIRST_NORMAL_OBJECT_ID and self._link.planner.catalog.sensitive_names:
+            raise Refusal(
+                "FunctionCall messages to functions of the database's own are not supported",
+                hint="Call the function with SELECT.",
+            )
         self._link.executions += 1
         self._link.expect(raw, Request.FUNCTION_CALL)
 

@@ -105,13 +105,8 @@ def _touched(
     if kind in mention.NEUTRAL_STATEMENTS or kind in mention.DATA_STATEMENTS:
         return None
     # Names in DDL stand in plain lists, bodies of functions in strings: any word counts.
-    for string in found.strings:
-        if string in catalog.sensitive_names:
-            return string
-        for word in mention.words(string):
-            if word in catalog.sensitive_names:
-                return word
-    return None
+    names = catalog.sensitive_names
+    return next((found_name for s in found.strings if (found_name := mention.spelled_in(s, names))), None)
 
 
 def _is_sensitive(catalog: Catalog, resolved: Mapping[str, int], schema: str | None, name: str) -> bool:

@@ -8,7 +8,6 @@ which nothing sensitive is mentioned touches no protected column.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,9 +75,16 @@ def find(tree: Node) -> Mentions:
     return found
 
 
-def words(text: str) -> Iterator[str]:
-    """The identifier-like words of `text`, in lower case."""
-    return (match.group(0).lower() for match in re.finditer(r"[^\W\d][\w$]*", text))
+def spelled_in(string: str, names: frozenset[str]) -> str | None:
+    """The first of `names` that stands in `string` as a word, in any case; for names and bodies in DDL.
+
+    A Unicode-escaped identifier can spell any name: it counts as the first.
+    """
+    folded = string.lower()
+    for name in sorted(names):
+        if 'u&"' in folded or re.search(rf"(?<![\w$]){re.escape(name.lower())}(?![\w$])", folded):
+            return name
+    return None
 
 
 def text_mentions(text: str, names: frozenset[str]) -> bool:

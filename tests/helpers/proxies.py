@@ -11,11 +11,7 @@ from typing import Any
 import psycopg
 
 from pgcrypt_proxy.crypto.providers.file import FileProvider
-from pgcrypt_proxy.ops.connect import connect
-from pgcrypt_proxy.ops.install import install
-from pgcrypt_proxy.ops.keyring_store import KeyringStore
-from pgcrypt_proxy.ops.protect import Options, protect
-from pgcrypt_proxy.policy.load import load
+from pgcrypt_proxy.demo.scenario import seal_columns
 from pgcrypt_proxy.server.run import Running, start
 from pgcrypt_proxy.server.settings import Settings
 from tests.helpers.servers import PostgresServer
@@ -59,16 +55,6 @@ def write_rules(folder: Path, columns: str) -> tuple[Path, Path]:
     return rules, kek
 
 
-def seal_all(server: PostgresServer, name: str, rules: Path) -> None:
-    """`init` and `protect --all`, as the commands do it."""
-    policy = load([rules])
-    with connect(server.dsn(name)) as connection, connect(server.dsn(name)) as keys:
-        install(connection)
-        store = KeyringStore(keys, FileProvider(policy.keyring.options["path"]))
-        for rule in policy.rules:
-            protect(connection, store, rule, Options())
-
-
 def settings_for(server: PostgresServer, name: str, rules: Path, **changes: Any) -> Settings:
     """Settings of a proxy for tests: any free port, no waiting at the end."""
     values: dict[str, Any] = {
@@ -90,7 +76,7 @@ def protected(
     with server.database() as name:
         with server.connect(name) as connection:
             connection.execute(schema.encode())
-        seal_all(server, name, rules)
+        seal_columns(server, name, rules)
         running = start(settings_for(server, name, rules, **changes))
         try:
             yield ProtectedDatabase(server, name, rules, kek, running)

@@ -83,6 +83,12 @@ def test_function_call_is_relayed():
     play >> backend(*said) << to_frontend(*said)
 
 
+def test_function_call_of_a_function_of_the_databases_own_is_refused():
+    call = b"F\0\0\0\x0e" + (16_384).to_bytes(4) + b"\0\0\0\0\0\0"
+    play = talk() >> frontend(call)
+    assert shown_error(play)["S"] == "FATAL"
+
+
 def test_password_message_after_authentication():
     play = talk()
     play >> frontend(b"p\0\0\0\4")

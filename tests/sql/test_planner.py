@@ -149,3 +149,13 @@ def test_no_literal_for_a_protected_column_stays_in_the_text(value: str) -> None
     assert [s.text for s in slots] == [value] * 3
     text = "".join(p for p in made.pieces if isinstance(p, str))
     assert quoted not in text
+
+
+def test_ddl_finds_names_in_any_spelling() -> None:
+    column = protected(8, "User Data", "Email", oid=301, attribute=1)
+    catalog = Catalog.build(1, [Relation(301, "public", "User Data", "r", (Column("Email", 1, 9008, column),))])
+    planner = Planner(catalog)
+    for body in ('UPDATE "User Data" SET x = 1', 'update "user data"', 'SELECT U&"\\0055ser Data"'):
+        made = plan(planner, f"CREATE FUNCTION f() RETURNS void LANGUAGE sql AS $${body}$$")
+        assert made.refusal is not None
+    assert plan(planner, "CREATE FUNCTION f() RETURNS void LANGUAGE sql AS $$SELECT 'user', 'data'$$").is_untouched

@@ -188,3 +188,15 @@ SET statement_timeout = 0; SELECT id FROM users WHERE email = 'alpha@x'
 RESET ALL; SELECT email FROM users
 --> refused 0A000 at None: protected columns cannot be used behind a change of time zone, DateStyle or encoding that is not done yet
 --> text: RESET ALL;  SELECT pg_catalog.pgcrypt_proxy_refused()
+
+CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'UPDATE "USERS" SET email = NULL; SELECT 1'
+--> refused 0A000 at None: CREATE FUNCTION is not supported on protected table "users"
+
+CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1 FROM users_old, my_users'
+--> untouched
+
+DO $$ begin execute U&'u\0070date users'; end $$
+--> refused 0A000 at None: DO is not supported on protected table "users"
+
+CREATE TABLE t (users_id int, "user" text)
+--> untouched
