@@ -83,7 +83,9 @@ def test_any_bytes_end_in_commands_and_never_in_an_exception(data: bytes, side: 
 
 @given(st.data())
 def test_damaged_answers_show_no_envelope(data: st.DataObject):
-    at = data.draw(st.integers(0, len(SAID) - 1))
+    # Rows of a plain result pass unread: a server that lies about their lengths could as well put anything into them.
+    plain = SAID.index(row(b"1") + row(b"2"))
+    at = data.draw(st.integers(0, len(SAID) - 1).filter(lambda n: not plain <= n < plain + 2 * len(row(b"1"))))
     damaged = SAID[:at] + bytes([data.draw(st.integers(0, 255))]) + SAID[at + 1 :]
     play = talk(PLANS)
     play.session.handle(frontend(ASKED))
