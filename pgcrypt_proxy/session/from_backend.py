@@ -19,6 +19,8 @@ from pgcrypt_proxy.session.results import NO_PROTECTED_COLUMNS, Outputs, Result,
 from pgcrypt_proxy.wire import rows
 from pgcrypt_proxy.wire.backend import ErrorResponse, ParameterStatus, ReadyForQuery, error_response
 
+#: ParseComplete, BindComplete, CloseComplete, NoData, PortalSuspended, EmptyQueryResponse have no body.
+EMPTY_KINDS = frozenset(b"123nsI")
 ROW_KINDS = frozenset(b"Dd")
 
 #: How the server fails what was sent in place of a refused message.
@@ -86,6 +88,9 @@ class FromBackend:
             status = ParameterStatus.decode(raw)
             link.set_parameter(status.name, status.value)
             return raw
+        if (kind in EMPTY_KINDS and len(raw) != 5) or (kind == ord("C") and raw.find(0, 5) != len(raw) - 1):
+            # What a longer one would hold passes unread, so it must hold nothing.
+            raise BackendProtocolError("the server sent a message of an impossible length")
         entry = link.queue.match(kind)
         if entry.answer is Answer.REPLACE:
             raise BackendProtocolError("the server accepted what must fail")

@@ -110,10 +110,10 @@ class GlassKeyring:
     def open(self, context: SealContext, envelope: bytes) -> bytes:
         if self.is_destroyed:
             raise KeyUnavailable("the key is destroyed")
-        column_id, _, plaintext = envelope[1:-1].split(b"|", 2) if envelope[:1] == b"<" else (b"", b"", b"")
-        if column_id != b"%d" % context.column_id:
+        parts = envelope[1:-1].split(b"|", 2)
+        if envelope[:1] != b"<" or len(parts) != 3 or parts[0] != b"%d" % context.column_id:
             raise OpenError("a protected value cannot be opened")
-        return plaintext
+        return parts[2]
 
     def equality_term(self, index_domain: str, equality_key: bytes) -> bytes:
         return b"[%s=%s]" % (index_domain.encode(), equality_key)
