@@ -4,7 +4,10 @@ FROM python:3.11-slim AS build
 WORKDIR /source
 RUN python -m venv /opt/pgcrypt-proxy
 # Without `pip install --editable`: the image holds no sources, no tests and no compiler.
-COPY pyproject.toml LICENSE README.md ./
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends gcc libc6-dev \
+ && rm -rf /var/lib/apt/lists/*
+COPY pyproject.toml hatch_build.py LICENSE README.md ./
 COPY pgcrypt_proxy ./pgcrypt_proxy
 ARG EXTRAS=""
 RUN /opt/pgcrypt-proxy/bin/pip install --no-cache-dir --disable-pip-version-check ".${EXTRAS}"

@@ -1,12 +1,12 @@
 # Every target works from a bare checkout: it makes .venv first, and again when pyproject.toml changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types imports bench fuzz clean
+.PHONY: help demo test check format lint types imports bench fuzz sanitized clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SOURCES := pgcrypt_proxy tests $(wildcard bench)
+SOURCES := pgcrypt_proxy tests hatch_build.py $(wildcard bench)
 
 # Any of these that is 3.11 or newer, the first wins; PYTHON=... on the command line overrides.
 PYTHON ?= $(shell for python in python3.11 python3 python3.13 python3.12 python; do \
@@ -16,6 +16,10 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.13 python3.12 python;
 # Workers for pytest-xdist, and anything else for pytest: make test PYTEST_ARGS="-k startup"
 WORKERS ?= auto
 PYTEST_ARGS ?=
+
+# How long `make fuzz` asks made-up statements, and anything else for tests/fuzz: make fuzz MINUTES=60 FUZZ_ARGS="--seed 7"
+MINUTES ?= 5
+FUZZ_ARGS ?=
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -46,15 +50,30 @@ imports: $(STAMP)
 bench: $(STAMP) ## Measure what the proxy adds
 	$(BIN)/python -m bench
 
-fuzz: $(STAMP) ## Run the property tests with a hundred times the examples
+fuzz: $(STAMP) ## Run the property tests with a hundred times the examples, then ask twins made-up statements: MINUTES=5
 	HYPOTHESIS_PROFILE=deep $(BIN)/pytest -n $(WORKERS) -m "not integration" --timeout=1800 $(PYTEST_ARGS)
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --sqlsmith --details $(FUZZ_ARGS)
+
+SANITIZED := build/sanitized
+SANITIZER := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g -U_FORTIFY_SOURCE
+
+sanitized: $(STAMP) ## Run the tests of the compiled code, and of what uses it, under ASan and UBSan
+	rm -rf $(SANITIZED)
+	mkdir -p $(SANITIZED)
+	cp -r pgcrypt_proxy tests docs pyproject.toml $(SANITIZED)
+	$(BIN)/python pgcrypt_proxy/fast/build.py $(SANITIZED)/pgcrypt_proxy/fast/native.abi3.so $(SANITIZER)
+	cd $(SANITIZED) && PGCRYPT_ROWS=compiled PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	$(CURDIR)/$(BIN)/python -m pytest -q -m "not integration" --timeout=1200 $(PYTEST_ARGS) \
+	tests/fast tests/wire tests/crypto tests/session
 
 clean: ## Remove all that the other targets made
 	rm -rf $(VENV) dist build htmlcov .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -f pgcrypt_proxy/fast/*.so
 	rm -f .coverage .coverage.* coverage.xml
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml hatch_build.py $(wildcard pgcrypt_proxy/fast/*.[ch])
 	@test -n "$(PYTHON)" || { echo "pgcrypt-proxy needs Python 3.11 or newer; none of python3.11, python3 is. \
 	Install one, or say make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' || { \

@@ -9,27 +9,29 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.contestants import Contestant, all_contestants, connect
+from bench.contestants import CIPHERTEXT, Contestant, all_contestants, connect
 from bench.report import Cell, cell, machine, table
-from bench.workloads import workloads
+from bench.workloads import Workload, workloads
 from pgcrypt_proxy import __version__
 
-ROWS = 100_000
+ROWS, WIDE_ROWS = 100_000, 200_000
 
 
 def main() -> int:
     """Run, print the table, and write Markdown and JSON into --output."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--short", action="store_true", help="fewer rounds and operations, about a minute")
+    parser.add_argument("--only", default="", help="only workloads whose name has this text in it")
     parser.add_argument("--output", type=Path, default=Path("bench/results"), help="folder for the report")
     arguments = parser.parse_args()
     rounds = 5 if arguments.short else 15
-    with all_contestants(ROWS) as (server, contestants):
+    with all_contestants(ROWS, WIDE_ROWS) as (server, contestants):
         names = [c.name for c in contestants]
         about = (
             f"pgcrypt-proxy {__version__}, PostgreSQL {server.version} (fsync off), loopback, one client; {machine()}"
         )
-        results = measure(contestants, rounds, short=arguments.short)
+        chosen = [w for w in workloads(short=arguments.short) if arguments.only in w.name]
+        results = measure(contestants, rounds, chosen)
     text = table(names, results)
     head = f"{about}\nMedians of {rounds} interleaved rounds; ratio to direct in the same round, lowest and highest."
     print(f"\n{head}\n\n{text}\n")
@@ -41,16 +43,20 @@ def main() -> int:
     return 0
 
 
-def measure(contestants: list[Contestant], rounds: int, *, short: bool) -> dict[str, tuple[str, dict[str, Cell]]]:
+def measure(
+    contestants: list[Contestant], rounds: int, chosen: list[Workload]
+) -> dict[str, tuple[str, dict[str, Cell]]]:
     """Seconds of every workload and contestant; the order turns from round to round."""
     connections = {c.name: connect(c) for c in contestants}
     results = {}
-    for workload in workloads(short=short):
-        times: dict[str, list[float]] = {c.name: [] for c in contestants}
+    for workload in chosen:
+        taking_part = [c for c in contestants if workload.table == "wide" or c.name != CIPHERTEXT]
+        times: dict[str, list[float]] = {c.name: [] for c in taking_part}
         for number in range(-1, rounds):  # the first round warms up and does not count
-            shift = number % len(contestants)
-            for contestant in contestants[shift:] + contestants[:shift]:
-                seconds = workload.run(connections[contestant.name], contestant.table, workload.operations)
+            shift = number % len(taking_part)
+            for contestant in taking_part[shift:] + taking_part[:shift]:
+                table = f"{contestant.kind}_{workload.table}"
+                seconds = workload.run(connections[contestant.name], table, workload.operations)
                 if number >= 0:
                     times[contestant.name].append(seconds)
             print(f"\r{workload.name}: round {number + 1} of {rounds} ", end="", file=sys.stderr, flush=True)

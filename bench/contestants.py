@@ -23,6 +23,8 @@ from tests.helpers.proxies import write_rules
 from tests.helpers.servers import PostgresServer
 
 START_TIMEOUT_S = 30.0
+#: Reads what is stored: what envelopes cost before anybody opens them. Only for workloads that read whole tables.
+CIPHERTEXT = "direct, ciphertext"
 TABLE = """
 CREATE TABLE {name} (
     id int PRIMARY KEY, email text NOT NULL, first_name text NOT NULL, last_name text NOT NULL,
@@ -33,10 +35,24 @@ SELECT g, 'user' || g || '@example.com', 'First' || g, 'Last' || g, date '1950-0
 FROM generate_series(1, {rows}) g;
 CREATE INDEX {name}_email ON {name} (email);
 """
+WIDE = """
+CREATE TABLE {name} (
+    id int PRIMARY KEY, plain text NOT NULL, a text NOT NULL, b text NOT NULL, c text NOT NULL, d text NOT NULL,
+    e text NOT NULL
+);
+INSERT INTO {name}
+SELECT g, 'plain' || g, 'user' || g || '@example.com', 'First' || g, 'Last' || g, 'Street ' || g, 'City ' || g
+FROM generate_series(1, {rows}) g;
+"""
 SEALED = """
 {table: sealed_users, column: email, type: text, search: [equality]}
 {table: sealed_users, column: first_name, type: text}
 {table: sealed_users, column: last_name, type: text}
+{table: sealed_wide, column: a, type: text, search: [equality]}
+{table: sealed_wide, column: b, type: text}
+{table: sealed_wide, column: c, type: text}
+{table: sealed_wide, column: d, type: text}
+{table: sealed_wide, column: e, type: text}
 """
 PGBOUNCER_INI = """
 [databases]
@@ -62,12 +78,12 @@ class Contestant:
 
     name: str
     dsn: str
-    table: str
+    kind: str  # of its tables: plain or sealed
 
 
 @contextlib.contextmanager
-def all_contestants(rows: int) -> Iterator[tuple[PostgresServer, list[Contestant]]]:
-    """One server with a plain and a sealed table of `rows` rows, and every way to it."""
+def all_contestants(rows: int, wide_rows: int) -> Iterator[tuple[PostgresServer, list[Contestant]]]:
+    """One server with plain and sealed tables, users of `rows` rows and wide ones, and every way to it."""
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     folder.chmod(0o755)
     with contextlib.ExitStack() as stack:
@@ -76,24 +92,26 @@ def all_contestants(rows: int) -> Iterator[tuple[PostgresServer, list[Contestant
         server = stack.enter_context(servers.running(servers.chosen_flavour(), quiet))
         name = stack.enter_context(server.database())
         with server.connect(name) as connection:
-            for table in ("plain_users", "sealed_users"):
-                connection.execute(TABLE.format(name=table, rows=rows).encode())
+            for kind in ("plain", "sealed"):
+                connection.execute(TABLE.format(name=f"{kind}_users", rows=rows).encode())
+                connection.execute(WIDE.format(name=f"{kind}_wide", rows=wide_rows).encode())
         rules, _ = write_rules(folder, SEALED)
         seal_columns(server, name, rules)
         with server.connect(name) as connection:
-            connection.execute("VACUUM ANALYZE plain_users; ")
-            connection.execute("VACUUM ANALYZE sealed_users")
+            for table in ("plain_users", "sealed_users", "plain_wide", "sealed_wide"):
+                connection.execute(f"VACUUM ANALYZE {table}".encode())
         direct = f"{server.dsn(name, tcp=True)}?sslmode=disable"
-        made = [Contestant("direct", direct, "plain_users")]
+        made = [Contestant("direct", direct, "plain")]
+        made.append(Contestant(CIPHERTEXT, direct, "sealed"))
         pgbouncer = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin")
         if pgbouncer:
             port = stack.enter_context(_pgbouncer(pgbouncer, server, name, folder))
-            made.append(Contestant("PgBouncer", _dsn(port, "bench"), "plain_users"))
+            made.append(Contestant("PgBouncer", _dsn(port, "bench"), "plain"))
         else:
             print("PgBouncer is not installed (apt-get install pgbouncer): left out", file=sys.stderr)
         port = stack.enter_context(_proxy(server, name, rules, folder))
-        made.append(Contestant("proxy untouched", _dsn(port, name), "plain_users"))
-        made.append(Contestant("proxy sealed", _dsn(port, name), "sealed_users"))
+        made.append(Contestant("proxy untouched", _dsn(port, name), "plain"))
+        made.append(Contestant("proxy sealed", _dsn(port, name), "sealed"))
         yield server, made
 
 

@@ -46,7 +46,10 @@ def table(names: list[str], results: dict[str, tuple[str, dict[str, Cell]]]) -> 
     for workload, (unit, cells) in results.items():
         shown = []
         for name in names:
-            c = cells[name]
+            c = cells.get(name)
+            if c is None:
+                shown.append("")
+                continue
             time = f"{c.median_s * 1e6:.2f} us/{unit}"
             ratio = "" if name == "direct" else f" **{c.ratio:.2f} x** ({c.low:.2f} to {c.high:.2f})"
             shown.append(time + ratio)

@@ -21,6 +21,7 @@ class Workload:
     run: Callable[[psycopg.Connection, str, int], float]
     operations: int
     unit: str
+    table: str = "users"
 
 
 def _timed(connection: psycopg.Connection, query: str, table: str, parameters: list[list[object]]) -> float:
@@ -74,6 +75,45 @@ def scan(connection: psycopg.Connection, table: str, count: int) -> float:
     return seconds
 
 
+def copy_in(connection: psycopg.Connection, table: str, count: int) -> float:
+    rows = (f"{n}\tnew{n}@example.com\tF{n}\tL{n}\t1990-01-01\t0\t{'x' * 40}\n" for n in itertools.islice(_ids, count))
+    data = "".join(rows).encode()
+    query = sql.SQL("COPY {} FROM STDIN").format(sql.Identifier(table))
+    with connection.transaction(force_rollback=True), connection.cursor() as cursor:
+        started = time.perf_counter()
+        with cursor.copy(query) as copy:
+            for at in range(0, len(data), 65_536):
+                copy.write(data[at : at + 65_536])
+        return time.perf_counter() - started
+
+
+def copy_out(connection: psycopg.Connection, table: str, count: int) -> float:
+    query = sql.SQL("COPY (SELECT id, email, first_name, visits FROM {} WHERE id <= {}) TO STDOUT")
+    started = time.perf_counter()
+    with connection.cursor() as cursor, cursor.copy(query.format(sql.Identifier(table), sql.Literal(count))) as copy:
+        rows = sum(1 for _ in copy)
+    seconds = time.perf_counter() - started
+    assert rows == count
+    return seconds
+
+
+def bulk(columns: str, *, binary: bool) -> Callable[[psycopg.Connection, str, int], float]:
+    """Reads a whole table with one statement; libpq takes the rows apart, nobody looks at them."""
+
+    def run(connection: psycopg.Connection, table: str, count: int) -> float:
+        query = sql.SQL("SELECT {columns} FROM {table}").format(
+            columns=sql.SQL(columns),  # type: ignore[arg-type]
+            table=sql.Identifier(table),
+        )
+        started = time.perf_counter()
+        result = connection.execute(query, binary=binary)
+        seconds = time.perf_counter() - started
+        assert result.rowcount == count
+        return seconds
+
+    return run
+
+
 def workloads(*, short: bool) -> list[Workload]:
     few = 100 if short else 400
     return [
@@ -82,4 +122,13 @@ def workloads(*, short: bool) -> list[Workload]:
         Workload("update", update, few, "op"),
         Workload("search by email", search, few, "op"),
         Workload("scan of 100k rows", scan, 100_000, "row"),
+        Workload("COPY of 100k rows in", copy_in, 100_000, "row"),
+        Workload("COPY of 100k rows out", copy_out, 100_000, "row"),
+        *(
+            Workload(
+                f"200k rows, {sealed} sealed, {form}", bulk(columns, binary=form == "binary"), 200_000, "row", "wide"
+            )
+            for sealed, columns in ((1, "id, plain, a"), (5, "id, a, b, c, d, e"))
+            for form in ("text", "binary")
+        ),
     ]

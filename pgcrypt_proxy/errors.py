@@ -14,7 +14,8 @@ class PgcryptError(Exception):
     """Base of all errors.
 
     `message`, `detail` and `hint` are the ErrorResponse fields M, D and H;
-    `position` is field P: 1-based, in characters of the client's statement.
+    `position` is field P: 1-based, in characters of the client's statement;
+    `context` is field W: where in the data it happened.
     """
 
     sqlstate: ClassVar[str] = "XX000"
@@ -36,6 +37,7 @@ class PgcryptError(Exception):
         self.detail = detail
         self.hint = hint
         self.position = position
+        self.context: str | None = None
         self.code = sqlstate or self.sqlstate
 
 

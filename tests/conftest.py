@@ -14,6 +14,7 @@ from typing import TypeVar
 import hypothesis
 import pytest
 
+from pgcrypt_proxy import fast
 from tests.helpers import servers
 from tests.helpers.certificates import Authority
 from tests.helpers.servers import PostgresServer
@@ -25,13 +26,14 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 #: A skip whose reason starts so is about the server under test, not about a missing tool.
 NOT_APPLICABLE = "not applicable: "
 
-hypothesis.settings.register_profile("fast", max_examples=50, deadline=None)
+# The same examples every time, so that a failure belongs to the change; `make fuzz` explores.
+hypothesis.settings.register_profile("fast", max_examples=50, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("deep", max_examples=5000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
 def pytest_report_header() -> str:
-    return f"postgres: {servers.chosen_flavour()}"
+    return f"postgres: {servers.chosen_flavour()}, rows: {fast.BUILD}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -63,6 +65,13 @@ def _judge_skip(report: Report) -> Report:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """The server of this run (one for each pytest-xdist worker)."""
+    with servers.running(servers.chosen_flavour()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def plain_server() -> Iterator[PostgresServer]:
+    """A second server, for plain twins: plaintext is on it, and nobody looks for it there."""
     with servers.running(servers.chosen_flavour()) as server:
         yield server
 

@@ -1,6 +1,6 @@
 """Puts the commands together, and turns every error into one clear line and an exit status.
 
-0: done. 1: `check` or `verify` found something. 2: what was asked cannot be
+0: done. 1: `check`, `verify`, `audit verify` or `learn` found something. 2: what was asked cannot be
 done as it was asked. 70: a mistake of the program itself.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import typer
 
-from pgcrypt_proxy.cli import explain, keys, output, protection, serve, setup
+from pgcrypt_proxy.cli import audit, explain, key_life, keys, learn, logins, output, protection, serve, setup
 from pgcrypt_proxy.errors import PgcryptError
 
 EXIT_USER_ERROR = 2
@@ -37,12 +37,18 @@ for command in (
     protection.unprotect,
     protection.verify,
     explain.explain,
+    learn.learn,
     keys.keys,
     keys.keygen,
     keys.open_value,
+    logins.verifier,
+    key_life.reseal,
+    key_life.destroy,
     setup.version,
 ):
     app.command(name="open" if command is keys.open_value else command.__name__)(command)
+app.add_typer(key_life.rotate)
+app.add_typer(audit.audit)
 
 
 def main() -> None:

@@ -5,26 +5,29 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-import psycopg
 import typer
 
 from pgcrypt_proxy.cli import options
 from pgcrypt_proxy.cli.mask import mask
 from pgcrypt_proxy.cli.output import say
-from pgcrypt_proxy.errors import ConfigError, Refusal
+from pgcrypt_proxy.cli.planning import Names
+from pgcrypt_proxy.errors import Refusal
 from pgcrypt_proxy.ops import catalog_loader
-from pgcrypt_proxy.ops.connect import readable_errors
-from pgcrypt_proxy.sql.plan import LiteralSlot, NeedsNames, Plan, StatementPlan, Use
+from pgcrypt_proxy.sql.plan import LiteralSlot, Plan, StatementPlan
 from pgcrypt_proxy.sql.planner import Planner
 
-MAX_NAMES = 1000
-
-_WORDS = {
-    Use.PASS: "as it came",
-    Use.SEAL: "sealed",
-    Use.SEAL_ARRAY: "sealed, each",
-    Use.TERM: "term of",
-    Use.TERM_ARRAY: "terms of",
+#: By the name of a Use.
+WORDS = {
+    "PASS": "as it came",
+    "SEAL": "sealed",
+    "ALIKE": "sealed",
+    "SEAL_ARRAY": "sealed, each",
+    "TERM": "term of",
+    "TERM_ARRAY": "terms of",
+    "FOLD": "case-folded term of",
+    "FOLDED": "case-folded term of",
+    "FOLDED_ARRAY": "case-folded terms of",
+    "PATTERN": "case-folded term of",
 }
 
 
@@ -44,7 +47,7 @@ def explain(
     policy = options.load_policy(rules)
     with options.open_database(database_url_file) as connection:
         planner = Planner(catalog_loader.load(connection, policy))
-        plan = _plan(connection, planner, sql, extended=not simple, search_path=search_path)
+        plan = Names(connection, search_path).plan(planner, sql, extended=not simple)
     if plan.is_untouched:
         say("untouched: it touches no protected column; it and its results pass as they are")
         return
@@ -68,34 +71,7 @@ def rendered(plan: Plan) -> str:
 def _shown(slot: LiteralSlot) -> str:
     if slot.text is None:
         return "NULL"
-    return f"<{_WORDS[slot.use]} {slot.column.qualified_name}>"
-
-
-def _plan(
-    connection: psycopg.Connection, planner: Planner, sql: str, *, extended: bool, search_path: str | None
-) -> Plan:
-    resolved: dict[str, int] = {}
-    for _ in range(MAX_NAMES):
-        made = planner.plan(sql, extended=extended, resolved=resolved)
-        if not isinstance(made, NeedsNames):
-            return made
-        resolved |= _resolve(connection, made.names, search_path)
-    raise ConfigError("the statement names too many relations")
-
-
-def _resolve(connection: psycopg.Connection, names: tuple[str, ...], search_path: str | None) -> dict[str, int]:
-    """What the names mean under that search_path: relation OIDs, 0 for none."""
-    with readable_errors("looking up names"), connection.transaction():
-        connection.execute(
-            "SELECT pg_catalog.set_config('search_path', COALESCE(%s, (SELECT reset_val"
-            " FROM pg_catalog.pg_settings WHERE name = 'search_path')), true)",
-            [search_path],
-        )
-        found = {}
-        for name in names:
-            row = connection.execute("SELECT pg_catalog.to_regclass(%s)::oid::bigint", [name]).fetchone()
-            found[name] = int(row[0] or 0) if row else 0
-    return found
+    return f"<{WORDS[slot.use.name]} {slot.column.qualified_name}>"
 
 
 def _show_refusal(sql: str, refusal: Refusal) -> None:
@@ -115,12 +91,15 @@ def _show_refusal(sql: str, refusal: Refusal) -> None:
 def _show_parameters(plan: Plan) -> None:
     for number, use in enumerate(plan.parameters, 1):
         if use.column is not None:
-            word = _WORDS[use.use]
+            word = WORDS[use.use.name]
             say(f"parameter ${number}: {word} {use.column.qualified_name}, from the client's ${use.client_index + 1}")
 
 
 def _show_outputs(made: StatementPlan, number: int | None) -> None:
     where = f"statement {number}, " if number is not None else ""
-    for index, column in enumerate(made.outputs or (), 1):
-        if column is not None:
-            say(f"{where}result column {index}: opened as {column.qualified_name} ({column.type})")
+    copied = made.copy
+    what = "result column" if copied is None else "COPY column"
+    verb = "opened" if copied is None or not copied.is_from else "sealed"
+    for index, column in enumerate((made.outputs if copied is None else copied.columns) or (), 1):
+        lineage = f"{verb} as {column.qualified_name} ({column.type})" if column is not None else "plain"
+        say(f"{where}{what} {index}: {lineage}")

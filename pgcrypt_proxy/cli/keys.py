@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -18,35 +19,50 @@ from pgcrypt_proxy.ops import catalog_loader, key_usage, open_one
 #: More than any envelope that fits into PostgreSQL's largest value, in hexadecimal, is no envelope.
 MAX_INPUT = 2 << 30
 
+#: docs/keys.md, "Rotation".
+ROTATE_AFTER = timedelta(days=183)
+
 
 def keys(
-    count: Annotated[bool, typer.Option("--count", help="Count the stored envelopes of each key.")] = False,
-    rules: options.Rules = None,
+    count: Annotated[
+        bool, typer.Option("--count", help="Count the stored envelopes that need each key, by column.")
+    ] = False,
     database_url_file: options.UrlFile = None,
 ) -> None:
     """Show the keys: generation, state, use. Never the keys themselves."""
     with options.open_database(database_url_file) as connection:
         found = key_usage.list_keys(connection)
-        counted = None
-        if count:
-            catalog = catalog_loader.load(connection, options.load_policy(rules))
-            counted = key_usage.count_envelopes(connection, catalog.protected_columns)
+        places = key_usage.envelopes_by_place(connection) if count else []
+    counts = key_usage.totals(places)
     show_table(
-        *("id", "kind", "data class", "generation", "state", "kek", "seals granted", "of limit", "created"),
-        *(("envelopes",) if counted is not None else ()),
+        *("id", "kind", "data class", "generation", "state", "kek", "seals granted", "of limit"),
+        *("created", "retired", "destroyed", "by"),
+        *(("envelopes",) if count else ()),
         rows=[
             (
                 *(str(k.id), k.kind, k.data_class, str(k.generation), k.state, f"{k.provider} {k.kek_id}"),
                 f"{k.seals:,}" if k.kind == "dek" else "",
                 f"{100 * k.seals / MAX_SEALS:.2f} %" if k.kind == "dek" else "",
-                k.created_at.strftime("%Y-%m-%d %H:%M"),
-                *((f"{counted[k.id]:,}" if k.kind == "dek" else "",) if counted is not None else ()),
+                *(_time(at) for at in (k.created_at, k.retired_at, k.destroyed_at)),
+                k.destroyed_by or k.retired_by or k.created_by or "",
+                *((f"{counts[k.id]:,}" if k.kind == "dek" else "",) if count else ()),
             )
             for k in found
         ],
     )
+    for usage in places:
+        say(f"key {usage.key_id}: {usage.place}: {usage.count:,}")
+    for key in found:
+        age = datetime.now(UTC) - (key.activated_at or key.created_at)
+        if key.kind == "dek" and key.state == "active" and age > ROTATE_AFTER:
+            command = f"pgcrypt-proxy rotate dek --data-class {key.data_class}"
+            note(f"note: key {key.id} has been active for {age.days} days: {command}")
     if not found:
         note("The keyring is empty: keys are made when the first column needs them.")
+
+
+def _time(at: datetime | None) -> str:
+    return at.strftime("%Y-%m-%d %H:%M") if at is not None else ""
 
 
 def keygen(path: Annotated[Path, typer.Argument(help="The new file; it must not exist.")]) -> None:

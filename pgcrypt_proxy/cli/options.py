@@ -11,10 +11,9 @@ from typing import Annotated
 import psycopg
 import typer
 
-from pgcrypt_proxy.crypto.providers import make_provider
 from pgcrypt_proxy.errors import ConfigError
 from pgcrypt_proxy.ops.connect import connect
-from pgcrypt_proxy.ops.keyring_store import KeyringStore
+from pgcrypt_proxy.ops.keyring_store import KeyringStore, make_providers
 from pgcrypt_proxy.policy import load as load_rules
 from pgcrypt_proxy.policy.model import Policy, Rule
 
@@ -73,9 +72,9 @@ def load_policy(rules: list[Path] | None) -> Policy:
 @contextlib.contextmanager
 def open_store(url_file: Path | None, policy: Policy) -> Iterator[KeyringStore]:
     """The keyring over a connection of its own."""
-    provider = make_provider(policy.keyring.provider, policy.keyring.options)
+    providers = make_providers(policy.keyring)
     with open_database(url_file) as connection:
-        yield KeyringStore(connection, provider)
+        yield KeyringStore(connection, providers.current, providers.previous)
 
 
 def table_name(text: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from pgcrypt_proxy.errors import PgcryptError
@@ -19,12 +19,12 @@ WIDTH_OF_A_PIPE = 200
 
 def say(text: str = "", style: str | None = None) -> None:
     """A line of the result. The text is never read as markup."""
-    _console().print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    _console().print(text, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def note(text: str) -> None:
     """A line beside the result."""
-    _console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+    _console(stderr=True).print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def show_table(*columns: str, rows: list[tuple[str, ...]]) -> None:
@@ -38,7 +38,7 @@ def show_table(*columns: str, rows: list[tuple[str, ...]]) -> None:
 def show_error(error: PgcryptError) -> None:
     """What, where, what to do: one line, more only when there is more to say."""
     console = _console(stderr=True)
-    console.print(f"error: {error.message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"error: {error.message}", style="red", markup=False, emoji=False, highlight=False, soft_wrap=True)
     for line in (error.detail or "").splitlines():
         note(f"  {line}")
     if error.hint:
@@ -51,7 +51,13 @@ def progress_bar(title: str) -> Iterator[ProgressFunction]:
     if not sys.stderr.isatty():
         yield no_progress
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=_console(stderr=True), transient=True) as progress:
         task = progress.add_task(title, total=None)
 

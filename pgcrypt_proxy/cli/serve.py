@@ -17,19 +17,26 @@ def serve(
     config: Annotated[Path | None, typer.Option("--config", "-c", help="Settings file (YAML).")] = None,
     listen_host: Annotated[str | None, typer.Option("--listen-host", help="Address to listen on.")] = None,
     listen_port: Annotated[int | None, typer.Option("--listen-port", help="Port to listen on.")] = None,
+    workers: Annotated[
+        str | None, typer.Option("--workers", help="Processes that serve clients: a number, or auto for one per CPU.")
+    ] = None,
     database_url_file: options.UrlFile = None,
 ) -> None:
     """Run the proxy until it is told to stop."""
     from pgcrypt_proxy.server import run as server_run  # the event loop loads for this command only
     from pgcrypt_proxy.server import settings
 
-    given = {
-        "rules": tuple(rules) if rules else None,
-        "listen_host": listen_host,
-        "listen_port": listen_port,
-        "database_url": options.database_url(database_url_file) if database_url_file else None,
-    }
-    raise typer.Exit(server_run.serve(settings.load(config, overrides=given)))
+    def read() -> settings.Settings:
+        given = {
+            "rules": tuple(rules) if rules else None,
+            "listen_host": listen_host,
+            "listen_port": listen_port,
+            "workers": settings.read("workers", workers, "--workers") if workers is not None else None,
+            "database_url": options.database_url(database_url_file) if database_url_file else None,
+        }
+        return settings.load(config, overrides=given)
+
+    raise typer.Exit(server_run.serve(read))
 
 
 def demo() -> None:

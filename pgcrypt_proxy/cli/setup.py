@@ -10,9 +10,11 @@ import typer
 from pgcrypt_proxy import __version__
 from pgcrypt_proxy.cli import options
 from pgcrypt_proxy.cli.output import note, say
-from pgcrypt_proxy.ops import catalog_queries, catalog_rules, install
+from pgcrypt_proxy.ops import catalog_loader, catalog_queries, catalog_rules, install
 from pgcrypt_proxy.ops import protect as ops_protect
+from pgcrypt_proxy.ops.catalog_views import VIEW_KINDS
 from pgcrypt_proxy.policy.model import Rule
+from pgcrypt_proxy.sql.catalog import Catalog
 
 
 def init(
@@ -32,6 +34,9 @@ def init(
         done = install.install(connection)
     if done.is_unchanged:
         say(f"schema pgcrypt is up to date (version {done.version})")
+    elif done.version_before:
+        say(f"schema pgcrypt upgraded from version {done.version_before} to {done.version}")
+        note("note: restart every proxy of this database before keys are rotated")
     else:
         say(f"schema pgcrypt installed (version {done.version})")
     for text in done.notes:
@@ -56,11 +61,14 @@ def check(rules: options.Rules = None, database_url_file: options.UrlFile = None
         for rule in policy.rules:
             if rule.qualified_name in waiting:
                 findings += _not_sealed(rule, ops_protect.preview_protect(connection, rule, ops_protect.Options()))
+        catalog = None if joined.problems else catalog_loader.load(connection, policy)
     with options.open_store(database_url_file, policy) as store:
         store.unlock().zeroise()
     for column in joined.protected.values():
         if column.is_armed:
             say(f"sealed: {column.qualified_name} ({column.type}, {column.data_class}, id {column.id})")
+    if catalog is not None:
+        _show_lineage(catalog)
     for finding in findings:
         say(f"finding: {finding}")
     if findings:
@@ -71,6 +79,22 @@ def check(rules: options.Rules = None, database_url_file: options.UrlFile = None
 def version() -> None:
     """Print the program's version."""
     say(f"pgcrypt-proxy {__version__}")
+
+
+def _show_lineage(catalog: Catalog) -> None:
+    """What protected columns are reached by, besides their tables."""
+    for relation in catalog.relations.values():
+        where = f"{relation.schema}.{relation.name}"
+        if relation.is_derived:
+            say(f"refused: {where} is made from protected columns in a way that cannot be answered on ciphertext")
+        elif relation.kind in VIEW_KINDS:
+            for column in relation.columns:
+                if column.protected is not None:
+                    say(f"view: {where}.{column.name} shows {column.protected.qualified_name}")
+        for event, what in relation.write_hazards:
+            say(f"refused: {event} on {where}, because {what} may move protected values")
+    for name in sorted(catalog.tainted_functions):
+        say(f"refused: function {name} may touch protected tables; if it may be called, name it in safe_functions")
 
 
 def _has_rules(rules: list[Path] | None) -> bool:

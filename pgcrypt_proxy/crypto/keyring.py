@@ -2,36 +2,45 @@
 
 A keyring is made from the rows of `pgcrypt.keyring` by the KEK's provider, and
 is good for five minutes at most; whoever runs it makes a new one ahead of that.
+Which key is active may change meanwhile: a proxy seals on a lease of
+SEAL_LEASE_S, which `confirm_active` renews after a look into the database, so
+that `rotate` knows when nobody can seal under the old key any more.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from pgcrypt_proxy import fast
 from pgcrypt_proxy.crypto import envelope
 from pgcrypt_proxy.crypto.envelope import SealContext
 from pgcrypt_proxy.crypto.keys import SecretKey
 from pgcrypt_proxy.crypto.nonces import fresh_nonce
-from pgcrypt_proxy.crypto.providers import KekProvider
+from pgcrypt_proxy.crypto.providers import KekProvider, holder
 from pgcrypt_proxy.crypto.terms import TermMaker
 from pgcrypt_proxy.errors import KeyUnavailable, SealError
 
-__all__ = ["MAX_SEALS", "KeyRecord", "Keyring", "SealContext", "wrap_context"]
+__all__ = ["MAX_SEALS", "SEAL_LEASE_S", "KeyRecord", "Keyring", "SealContext", "wrap_context"]
 
 #: NIST SP 800-38D, 8.3: at most 2^32 encryptions under one key with random 96-bit nonces.
 MAX_SEALS = 2**32
 DEFAULT_TTL_S = 300.0
+#: How long a proxy may seal under a key that it has last seen active. `rotate dek` waits for it.
+SEAL_LEASE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """A row of `pgcrypt.keyring`. `seals`: how many envelopes may have been sealed with the key so far."""
+    """A row of `pgcrypt.keyring`. `seals`: how many envelopes may have been sealed with the key so far.
+
+    `provider` and `kek_id` say what wrapped it; an empty `provider` means the present one.
+    """
 
     id: int
     kind: Literal["dek", "index"]
@@ -42,6 +51,7 @@ class KeyRecord:
     wrapped: bytes | None = field(repr=False)
     kek_id: str
     seals: int = 0
+    provider: str = ""
 
 
 def wrap_context(keyring_id: bytes, kind: str, data_class: str, tenant: str, generation: int) -> dict[str, str]:
@@ -59,7 +69,10 @@ def wrap_context(keyring_id: bytes, kind: str, data_class: str, tenant: str, gen
 class _Dek:
     record: KeyRecord
     cipher: AESGCM = field(repr=False)
+    native: Any = field(repr=False)  # fast.native.Cipher of the same key, where it was built
     granted: int = 0
+    #: for tools without an end: they hold a lock that keeps the key active (keyring_store.hold_active_keys)
+    seal_until: float = float("inf")
 
 
 class Keyring:
@@ -96,10 +109,15 @@ class Keyring:
         records: Iterable[KeyRecord],
         provider: KekProvider,
         *,
+        previous: Sequence[KekProvider] = (),
         clock: Callable[[], float] = time.monotonic,
         ttl_s: float = DEFAULT_TTL_S,
     ) -> Keyring:
-        """Unwrap every key that is not destroyed. Raises KeyUnavailable."""
+        """Unwrap every key that is not destroyed; its time runs from before that. Raises KeyUnavailable.
+
+        `previous` are providers that wrapped keys which were not wrapped anew since.
+        """
+        started = clock()
         if len(keyring_id) != 16:
             raise ValueError("a keyring id has 16 bytes")
         deks: dict[int, _Dek] = {}
@@ -111,33 +129,65 @@ class Keyring:
                 destroyed.add(record.id)
                 continue
             context = wrap_context(keyring_id, record.kind, record.data_class, record.tenant, record.generation)
-            material = provider.unwrap(record.wrapped, context)
+            unwrapping = holder((provider, *previous), record.provider or provider.name, record.kek_id)
+            material = unwrapping.unwrap(record.wrapped, context)
             if record.kind == "dek":
-                deks[record.id] = _Dek(record, AESGCM(material))
+                native = None if fast.native is None else fast.native.Cipher(bytes(material))
+                deks[record.id] = _Dek(record, AESGCM(material), native)
             else:
                 terms[record.generation] = TermMaker(SecretKey(material))
                 if record.state == "active":
                     active_index = record.generation
-        return cls(keyring_id, deks, terms, active_index, frozenset(destroyed), clock=clock, ttl_s=ttl_s)
+        made = cls(keyring_id, deks, terms, active_index, frozenset(destroyed), clock=clock, ttl_s=ttl_s)
+        made.expires_at = started + ttl_s
+        return made
 
-    # -- time and budget
+    # -- time, lease and budget
 
     @property
     def is_expired(self) -> bool:
         """Whether its time is over."""
         return self._clock() >= self.expires_at
 
-    def _check_time(self) -> None:
-        if self._clock() >= self.expires_at:
+    def _check_time(self) -> float:
+        """The time. Raises KeyUnavailable when the keyring's is over."""
+        now = self._clock()
+        if now >= self.expires_at:
             raise KeyUnavailable(
                 "the encryption keys are not available",
                 hint="The key provider cannot be reached; the statement can be tried again later.",
             )
+        return now
 
     def grant_seals(self, key_id: int, count: int) -> None:
         """Allow `count` more seals under that DEK, after the database has counted them."""
         dek = self._deks[key_id]
         dek.granted += max(count, 0)
+
+    def confirm_active(self, active_ids: Collection[int], until: float) -> bool:
+        """Its active keys that are among `active_ids` may seal `until` then; whether that is all of them.
+
+        One that is not goes on until its lease ends: time to make a new keyring.
+        """
+        for dek in self._active.values():
+            if dek.record.id in active_ids:
+                dek.seal_until = until
+        return all(dek.record.id in active_ids for dek in self._active.values())
+
+    def end_leases(self) -> None:
+        """Seal nothing before `confirm_active`."""
+        for dek in self._active.values():
+            dek.seal_until = float("-inf")
+
+    @property
+    def active_keys(self) -> dict[str, int]:
+        """The active DEK's id of each data class."""
+        return {data_class: d.record.id for (data_class, tenant), d in self._active.items() if not tenant}
+
+    @property
+    def key_counts(self) -> dict[str, int]:
+        """How many keys of each kind it holds."""
+        return {"dek": len(self._deks), "index": len(self._terms)}
 
     @property
     def key_ids(self) -> frozenset[int]:
@@ -173,7 +223,7 @@ class Keyring:
 
         Raises KeyUnavailable (no active DEK, time over) and SealError (usage limit).
         """
-        self._check_time()
+        now = self._check_time()
         if flags & ~envelope.TERM_FLAGS or len(terms) != flags.bit_count():
             raise SealError("flags and index terms do not agree")
         if any(len(term) != envelope.TERM_LENGTH for term in terms):
@@ -190,11 +240,19 @@ class Keyring:
                 hint="A new grant or key is made in the background; try again.",
                 sqlstate="58030",
             )
+        if now >= dek.seal_until:
+            raise KeyUnavailable(
+                "it is not known whether the data encryption key is still the active one",
+                hint="The proxy asks the database for that all the time; try again.",
+            )
         dek.granted -= 1
         if flags:
             flags |= (self._index_generation() % 16) << envelope.GENERATION_SHIFT
         head = envelope.header(flags, dek.record.id, tuple(terms))
         nonce = fresh_nonce()
+        if dek.native is not None:
+            sealed: bytes = dek.native.seal(head, nonce, plaintext, self._aad(context))
+            return sealed
         return head + nonce + dek.cipher.encrypt(nonce, plaintext, head + self._aad(context))
 
     def open(self, context: SealContext, data: bytes) -> bytes:
@@ -218,6 +276,17 @@ class Keyring:
             return dek.cipher.decrypt(parsed.nonce, parsed.sealed, parsed.header + self._aad(context))
         except InvalidTag:
             raise envelope.malformed() from None
+
+    def native_keys(self, context: SealContext) -> tuple[tuple[tuple[int, Any], ...], bytes] | None:
+        """What compiled code opens envelopes of `context` with: ciphers by key id, and what else is authenticated.
+
+        None when there is no compiled code, or the keyring's time is over: then `open` tells.
+        """
+        if fast.native is None or self.is_expired:
+            return None
+        named = (context.data_class, context.tenant)
+        keys = ((d.record.id, d.native) for d in self._deks.values() if (d.record.data_class, d.record.tenant) == named)
+        return tuple(keys), self._aad(context)
 
     # -- terms
 
@@ -245,6 +314,9 @@ class Keyring:
         self.expires_at = float("-inf")
         for maker in self._terms.values():
             maker.zeroise()
+        for dek in self._deks.values():
+            if dek.native is not None:
+                dek.native.close()
         self._deks.clear()
         self._active.clear()
         self._terms.clear()

@@ -22,7 +22,7 @@ version: 1
 keyring: {provider: file, path: ./keyring.kek}
 defaults: {data_class: pii}
 columns:
-  - {table: public.auth_user, column: email, type: varchar(254), search: [equality]}
+  - {table: public.auth_user, column: email, type: varchar(254), search: [equality, equality_upper]}
   - {table: public.auth_user, column: first_name, type: varchar(150)}
   - {table: public.auth_user, column: last_name, type: varchar(150)}
   - {table: public.django_admin_log, column: object_repr, type: varchar(200)}
@@ -50,20 +50,24 @@ def write_rules(folder: Path) -> Path:
     return rules
 
 
-def run_application(name: str, action: str, host: str, port: int, database: str, **environment: str) -> None:
-    """One of the applications as a process of its own, led to `host` and `port`. Raises DemoFailed."""
-    values = {
+def environment_for(host: str, port: int, database: str) -> dict[str, str]:
+    """This process's environment, with a database for applications that know nothing else of it."""
+    return {
+        **os.environ,
         "PGHOST": host,
         "PGPORT": str(port),
         "PGDATABASE": database,
         "PGUSER": "postgres",
         "PGSSLMODE": "disable",
         "DEMO_URL": f"postgresql://postgres@{host}:{port}/{database}?sslmode=disable",
-        **environment,
     }
+
+
+def run_application(name: str, action: str, host: str, port: int, database: str, **environment: str) -> None:
+    """One of the applications as a process of its own, led to `host` and `port`. Raises DemoFailed."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", f"pgcrypt_proxy.demo.{name}", action],
-        env={**os.environ, **values},
+        env={**environment_for(host, port, database), **environment},
         capture_output=True,
         text=True,
         timeout=APPLICATION_TIMEOUT_S,

@@ -12,26 +12,36 @@ import re
 from collections.abc import Iterable
 
 from pgcrypt_proxy.ops.catalog_queries import CatalogRows
+from pgcrypt_proxy.sql.code import runs_dynamic_sql
 
 WORD = re.compile(r"\w[\w$]*")
 
 
 def derive(
-    rows: CatalogRows, protected: Iterable[int], absent_names: Iterable[str] = ()
+    rows: CatalogRows,
+    protected: Iterable[int],
+    absent_names: Iterable[str] = (),
+    safe_functions: frozenset[int] = frozenset(),
 ) -> tuple[frozenset[int], frozenset[int]]:
     """OIDs of derived relations and of tainted functions.
 
     `protected` are OIDs of protected tables; `absent_names` are tables that
     rules name and the database lacks: a function may name them already.
+    `safe_functions` are never tainted, whatever they read.
     """
     roots = set(protected)
+    absent = list(absent_names)
     names = {relation.oid: relation.name for relation in rows.relations}
-    sources = {f.oid: f.source.lower() for f in rows.functions}
+    judged = [f for f in rows.functions if f.oid not in safe_functions]
+    sources = {f.oid: f.source.lower() for f in judged}
     words = {oid: frozenset(WORD.findall(source)) for oid, source in sources.items()}
-    function_names = {f.oid: f.name for f in rows.functions}
+    function_names = {f.oid: f.name for f in judged}
     relations = _down(roots, rows.inheritance) | _up(roots, rows.inheritance)
-    functions: set[int] = set()
-    sensitive = {name.lower() for name in absent_names}
+    # What a body builds at run time cannot be seen; extensions know nothing of an application's tables.
+    functions = {f.oid for f in judged if f.source and not f.is_of_extension and runs_dynamic_sql(f.language, f.source)}
+    if not roots and not absent:
+        functions.clear()
+    sensitive = {name.lower() for name in absent}
     while True:
         sensitive |= {names[oid].lower() for oid in roots | relations if oid in names}
         sensitive |= {function_names[oid].lower() for oid in functions}

@@ -1,53 +1,83 @@
 """Reads the database's shape and joins it with the rules into a `sql.catalog.Catalog`.
 
-Knows how the parts fit: queries, rules, what is derived from what. Fails as a
-whole: a catalog is never half right.
+Knows how the parts fit: queries, rules, what is derived from what, what views
+show. Fails as a whole: a catalog is never half right.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import psycopg
 
-from pgcrypt_proxy.ops import catalog_derived, catalog_queries, catalog_rules
+from pgcrypt_proxy.ops import catalog_derived, catalog_moves, catalog_queries, catalog_rules, catalog_views
+from pgcrypt_proxy.ops.catalog_moves import Hazards
 from pgcrypt_proxy.ops.catalog_queries import CatalogRows
 from pgcrypt_proxy.ops.catalog_rules import Joined
 from pgcrypt_proxy.policy.model import Policy
 from pgcrypt_proxy.sql.catalog import Catalog, Column, Relation
 
 
-def load(connection: psycopg.Connection, policy: Policy, *, version: int = 1) -> Catalog:
+def load(connection: psycopg.Connection, policy: Policy, *, version: int = 1, suppose_sealed: bool = False) -> Catalog:
     """The catalog of this database under `policy`, from one snapshot.
 
+    `suppose_sealed` counts every column that rules name as sealed: for plans that are only looked at.
     Raises PolicyError when rules and database contradict each other, ConfigError when
     schema pgcrypt is missing or the role may not read it.
     """
-    rows = catalog_queries.fetch(connection)
-    joined = catalog_rules.join(policy, rows)
-    catalog_rules.raise_first(joined.problems)
-    return assemble(rows, joined, version=version)
-
-
-def assemble(rows: CatalogRows, joined: Joined, *, version: int) -> Catalog:
-    """The catalog of rows that were read and joined already."""
-    protected_tables = {oid for oid, _ in joined.protected}
-    derived, tainted = catalog_derived.derive(rows, protected_tables, (table for _, table in joined.unmet))
+    with catalog_queries.snapshot(connection):
+        rows = catalog_queries.fetch(connection)
+        joined = catalog_rules.join(policy, rows)
+        catalog_rules.raise_first(joined.problems)
+        if suppose_sealed:
+            catalog_rules.suppose_sealed(joined, rows)
+        protected = {oid for oid, _ in joined.protected}
+        absent = (table for _, table in joined.unmet)
+        derived, tainted = catalog_derived.derive(rows, protected, absent, joined.safe_functions)
+        definitions = catalog_queries.view_definitions(connection, catalog_views.candidates(rows, derived))
     names = {function.oid: function.name for function in rows.functions}
-    return Catalog.build(
+    tainted_names = {names[oid] for oid in tainted}
+    sensitive = {relation.oid: relation.name for relation in rows.relations if relation.oid in protected | derived}
+    moves = catalog_moves.hazards(rows, joined.protected, sensitive, tainted_names, joined.safe_functions)
+    base = Catalog.build(
         version,
-        [
-            Relation(
-                oid=relation.oid,
-                schema=relation.schema,
-                name=relation.name,
-                kind=relation.kind,
-                columns=tuple(
-                    Column(name, number, type_oid, joined.protected.get((relation.oid, number)))
-                    for name, number, type_oid in relation.attributes
-                ),
-                is_derived=relation.oid in derived,
-            )
-            for relation in rows.relations
-        ],
-        tainted_functions={names[oid] for oid in tainted},
+        _relations(rows, joined, derived, moves),
+        tainted_functions=tainted_names,
         unmet_rules=joined.unmet,
+        types=rows.types,
+        ruled=joined.ruled,
+        system_columns=rows.system_columns,
     )
+    return catalog_views.with_views(base, rows, definitions, tainted)
+
+
+def _relations(
+    rows: CatalogRows, joined: Joined, derived: frozenset[int], moves: Mapping[int, Hazards]
+) -> list[Relation]:
+    """All relations. What has a sealed type that no rule accounts for, or generates a column from one, is derived."""
+    odd = {oid for oid, _ in rows.generated_from & joined.protected.keys()}
+    unique_terms: dict[int, dict[str, str]] = {}
+    for oid, index, keys in rows.unique_terms:
+        unique_terms.setdefault(oid, {})[index] = keys
+    return [
+        Relation(
+            oid=relation.oid,
+            schema=relation.schema,
+            name=relation.name,
+            kind=relation.kind,
+            columns=tuple(
+                Column(
+                    name, number, type_oid, joined.protected.get((relation.oid, number)), number in relation.generated
+                )
+                for name, number, type_oid in relation.attributes
+            ),
+            is_derived=relation.oid in derived | odd
+            or any(
+                type_oid in rows.domains and (relation.oid, number) not in joined.protected
+                for _, number, type_oid in relation.attributes
+            ),
+            write_hazards=moves.get(relation.oid, ()),
+            unique_terms=tuple(unique_terms.get(relation.oid, {}).items()),
+        )
+        for relation in rows.relations
+    ]

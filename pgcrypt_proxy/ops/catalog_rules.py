@@ -8,30 +8,45 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pgcrypt_proxy.errors import InvalidValue, PolicyError
 from pgcrypt_proxy.ops.catalog_queries import CatalogRows, ColumnRow, RelationRow
-from pgcrypt_proxy.policy.model import Policy, Rule
+from pgcrypt_proxy.policy.model import EQUALITY, Policy, Rule
 from pgcrypt_proxy.sql.catalog import ProtectedColumn
-from pgcrypt_proxy.values.types import LogicalType, type_by_name
+from pgcrypt_proxy.values.codec import has_equality
+from pgcrypt_proxy.values.database_types import DatabaseTypes
+from pgcrypt_proxy.values.types import LogicalType
 
 TABLE_KINDS = frozenset("rp")
+#: Ids of types that are supposed to wait begin here.
+SUPPOSED_IDS = 100_000_000
 KIND_NAMES = {"v": "view", "m": "materialised view", "f": "foreign table"}
 
 
 @dataclass(slots=True)
 class Joined:
-    """`protected` by (relation OID, attribute number). `problems` stop a start; `absent` do not."""
+    """`protected` by (relation OID, attribute number). `problems` stop a start; `absent` do not.
+
+    `safe_functions` are the OIDs of what rules name as safe; `ruled` has the column of every rule
+    (`sql.catalog.Catalog`).
+    """
 
     protected: dict[tuple[int, int], ProtectedColumn] = field(default_factory=dict)
+    safe_functions: frozenset[int] = frozenset()
     unmet: set[tuple[str, str]] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
+    ruled: dict[tuple[str, str, str], ProtectedColumn] = field(default_factory=dict)
 
 
 def join(policy: Policy, rows: CatalogRows) -> Joined:
-    """The protected columns of the database, armed or not yet, and what is wrong."""
+    """The protected columns of the database, armed or not yet, and what is wrong.
+
+    A sealed type says which column's values a table's column holds. So a partition,
+    a child, a detached partition or a copy of a table needs no rule of its own: its
+    columns are protected as the rule of the column of that type says.
+    """
     joined = Joined()
     rules = {(rule.schema, rule.table, rule.column): rule for rule in policy.rules}
     relations = {(relation.schema, relation.name): relation for relation in rows.relations}
@@ -39,24 +54,68 @@ def join(policy: Policy, rows: CatalogRows) -> Joined:
     for child, parent in rows.inheritance:
         parents.setdefault(child, []).append(parent)
     by_oid = {relation.oid: relation for relation in rows.relations}
-    for relation in rows.relations:
-        if relation.kind not in TABLE_KINDS:
-            continue  # a view's column of a sealed type comes from a table's: the view is derived
+    tables = [relation for relation in rows.relations if relation.kind in TABLE_KINDS]
+    ruled = {
+        rows.domains.get(type_oid)
+        for relation in tables
+        for name, _, type_oid in relation.attributes
+        if (relation.schema, relation.name, name) in rules
+    }
+    for relation in tables:
         for name, number, type_oid in relation.attributes:
             column_id = rows.domains.get(type_oid)
             rule = rules.get((relation.schema, relation.name, name))
             if column_id is None:
                 if rule is not None:
-                    joined.protected[relation.oid, number] = _unarmed(rule, relation, number, joined)
+                    joined.protected[relation.oid, number] = _column_of(rule, rows.types, relation.oid, number)
                 continue
-            inherited = any((name, type_oid) in _typed(by_oid, p) for p in parents.get(relation.oid, ()))
-            if rule is None and inherited:
-                continue  # the parent has the rule; the child is derived
-            armed = _armed(rule, relation, name, number, type_oid, rows.columns.get(column_id), rules, joined)
+            row = rows.columns.get(column_id)
+            if rule is None and column_id not in ruled:
+                inherited = any((name, type_oid) in _typed(by_oid, p) for p in parents.get(relation.oid, ()))
+                if not inherited:  # else it is said of the parent
+                    joined.problems.append(_missing_rule(relation, name, row, rules))
+                continue
+            armed = _armed(rule, relation, name, number, type_oid, row, joined, rows.types)
             if armed is not None:
                 joined.protected[relation.oid, number] = armed
     _absent(policy.rules, relations, joined)
+    _find_ruled(rules, rows, joined)
+    _find_safe_functions(policy, rows, joined)
     return joined
+
+
+def suppose_sealed(joined: Joined, rows: CatalogRows) -> None:
+    """Count the columns that wait for `protect` as sealed, and those of their inheritance children with them.
+
+    Their ids are negative, and their domain is the type that they have now: good for plans, not for values.
+    """
+    children: dict[int, list[int]] = {}
+    for child, parent in rows.inheritance:
+        children.setdefault(parent, []).append(child)
+    by_oid = {relation.oid: relation for relation in rows.relations}
+    waiting = [(oid, column) for (oid, _), column in joined.protected.items() if not column.is_armed]
+    for made_up, (oid, column) in enumerate(waiting, 1):
+        todo = [oid]
+        while todo:
+            relation = by_oid.get(todo.pop())
+            if relation is None:
+                continue
+            todo += children.get(relation.oid, ())
+            for name, number, type_oid in relation.attributes:
+                if name == column.name:
+                    joined.protected[relation.oid, number] = replace(
+                        column,
+                        id=-made_up,
+                        schema=relation.schema,
+                        table=relation.name,
+                        relation_oid=relation.oid,
+                        attribute_number=number,
+                        domain_oid=type_oid,
+                        is_armed=True,
+                    )
+    present = {(c.schema, c.table, c.name): c for c in joined.protected.values()}
+    for number, (where, column) in enumerate(joined.ruled.items(), SUPPOSED_IDS):
+        joined.ruled[where] = present.get(where) or replace(column, id=column.id or number, is_armed=True)
 
 
 def raise_first(problems: list[str]) -> None:
@@ -69,12 +128,18 @@ def raise_first(problems: list[str]) -> None:
         )
 
 
-def logical_type(rule: Rule) -> LogicalType:
-    """The rule's type. Raises PolicyError with file and line."""
+def logical_type(rule: Rule, types: DatabaseTypes) -> LogicalType:
+    """The rule's type. Raises PolicyError with file and line, also when it cannot be searched as the rule says."""
     try:
-        return type_by_name(rule.type)
+        made = types.named(rule.type)
     except InvalidValue as error:
         raise PolicyError(f"{rule.source}: {error.message}", hint=error.hint) from None
+    if EQUALITY in rule.search and not has_equality(made):
+        raise PolicyError(
+            f"{rule.source}: values of type {made} have no equality that the proxy can search for",
+            hint="Leave equality out of search; for citext, equality_casefold serves lower(column) = lower(value).",
+        )
+    return made
 
 
 def _typed(by_oid: Mapping[int, RelationRow], oid: int) -> set[tuple[str, int]]:
@@ -82,16 +147,17 @@ def _typed(by_oid: Mapping[int, RelationRow], oid: int) -> set[tuple[str, int]]:
     return {(name, type_oid) for name, _, type_oid in relation.attributes} if relation else set()
 
 
-def _unarmed(rule: Rule, relation: RelationRow, number: int, joined: Joined) -> ProtectedColumn:
+def _column_of(rule: Rule, types: DatabaseTypes, relation_oid: int = 0, number: int = 0) -> ProtectedColumn:
+    """The rule's column, not sealed yet."""
     return ProtectedColumn(
         id=0,
         schema=rule.schema,
         table=rule.table,
         name=rule.column,
-        relation_oid=relation.oid,
+        relation_oid=relation_oid,
         attribute_number=number,
         domain_oid=0,
-        type=logical_type(rule),
+        type=logical_type(rule, types),
         data_class=rule.data_class,
         search=rule.search,
         index_domain=rule.index_domain,
@@ -106,25 +172,28 @@ def _armed(
     number: int,
     type_oid: int,
     row: ColumnRow | None,
-    rules: Mapping[tuple[str, str, str], Rule],
     joined: Joined,
+    types: DatabaseTypes,
 ) -> ProtectedColumn | None:
+    """The column of a sealed type; `rule` is None when another column of that type has the rule."""
     where = f"{relation.schema}.{relation.name}.{name}"
     if row is None:
-        place = f"{rule.source}: " if rule else ""
-        joined.problems.append(
-            f"{place}{where} has a sealed type that pgcrypt.columns does not list: "
-            "restore schema pgcrypt from the same backup as the table"
-        )
+        joined.problems.append(_unlisted(where, rule))
         return None
-    if rule is None:
-        joined.problems.append(_missing_rule(where, row, rules))
+    try:
+        logical = types.named(row.logical_type)
+    except InvalidValue as error:
+        joined.problems.append(f"{where} is sealed with type {row.logical_type}: {error.message}")
         return None
-    for what, ruled, stored in _differences(rule, row):
-        joined.problems.append(
-            f"{rule.source}: {where} is sealed with {what} {stored}, the rule says {ruled}: "
-            f"write {stored}, or unprotect the column and protect it again"
-        )
+    # NOT NULL was settled when the column was protected
+    for obstacle in types.obstacles(logical, is_not_null=True):
+        joined.problems.append(f"{where}: {obstacle}")
+    if rule is not None:
+        for what, ruled, stored in _differences(rule, row, logical, types):
+            joined.problems.append(
+                f"{rule.source}: {where} is sealed with {what} {stored}, the rule says {ruled}: "
+                f"write {stored}, or unprotect the column and protect it again"
+            )
     return ProtectedColumn(
         id=row.id,
         schema=relation.schema,
@@ -133,22 +202,26 @@ def _armed(
         relation_oid=relation.oid,
         attribute_number=number,
         domain_oid=type_oid,
-        type=type_by_name(row.logical_type),
+        type=logical,
         data_class=row.data_class,
         search=row.search,
         index_domain=row.index_domain,
     )
 
 
-def _differences(rule: Rule, row: ColumnRow) -> Iterable[tuple[str, str, str]]:
-    ruled, stored = logical_type(rule), type_by_name(row.logical_type)
+def _differences(
+    rule: Rule, row: ColumnRow, stored: LogicalType, types: DatabaseTypes
+) -> Iterable[tuple[str, str, str]]:
+    ruled = logical_type(rule, types)
     if ruled != stored:
         yield "type", ruled.sql, stored.sql
     if rule.search != row.search:
         yield "search", _listed(rule.search), _listed(row.search)
     if rule.data_class != row.data_class:
         yield "data_class", rule.data_class, row.data_class
-    if row.search and rule.index_domain != row.index_domain:
+    # A rule that names no domain means its own name; a column that was renamed keeps the domain that it had.
+    is_renamed = rule.index_domain == rule.qualified_name and row.index_domain == ".".join(row.named)
+    if row.search and rule.index_domain != row.index_domain and not is_renamed:
         yield "index_domain", rule.index_domain, row.index_domain
 
 
@@ -156,7 +229,20 @@ def _listed(search: frozenset[str]) -> str:
     return f"[{', '.join(sorted(search))}]"
 
 
-def _missing_rule(where: str, row: ColumnRow, rules: Mapping[tuple[str, str, str], Rule]) -> str:
+def _unlisted(where: str, rule: Rule | None) -> str:
+    place = f"{rule.source}: " if rule else ""
+    return (
+        f"{place}{where} has a sealed type that pgcrypt.columns does not list: "
+        "restore schema pgcrypt from the same backup as the table"
+    )
+
+
+def _missing_rule(
+    relation: RelationRow, name: str, row: ColumnRow | None, rules: Mapping[tuple[str, str, str], Rule]
+) -> str:
+    where = f"{relation.schema}.{relation.name}.{name}"
+    if row is None:
+        return _unlisted(where, None)
     old = rules.get(row.named)
     if old is not None:
         return (
@@ -185,6 +271,48 @@ def _absent(rules: Iterable[Rule], relations: Mapping[tuple[str, str], RelationR
             joined.unmet.add((rule.schema, rule.table))
             near = _nearest(rule.column, [name for name, _, _ in relation.attributes])
             joined.absent.append(f"{rule.source}: table {rule.schema}.{rule.table} has no column {rule.column}{near}")
+
+
+def _find_ruled(rules: Mapping[tuple[str, str, str], Rule], rows: CatalogRows, joined: Joined) -> None:
+    """The column of each rule: there, or waiting for its table with a sealed type that is made already."""
+    present = {(c.schema, c.table, c.name): c for c in joined.protected.values()}
+    domains = {column_id: oid for oid, column_id in rows.domains.items()}
+    taken = {column.id for where, column in present.items() if where in rules and column.is_armed}
+    for where, rule in rules.items():
+        try:
+            column = present.get(where) or _column_of(rule, rows.types)
+        except PolicyError as error:  # its type is not there
+            joined.problems.append(error.message)
+            continue
+        if not column.is_armed:
+            for row in sorted(rows.columns.values(), key=lambda row: row.id):
+                is_free = row.named == where and row.id in domains and row.id not in taken
+                if is_free and _fits(rule, row, rows.types):
+                    column = replace(column, id=row.id, domain_oid=domains[row.id], is_armed=where not in present)
+        joined.ruled[where] = column
+
+
+def _fits(rule: Rule, row: ColumnRow, types: DatabaseTypes) -> bool:
+    try:
+        stored = types.named(row.logical_type)
+    except InvalidValue:
+        return False
+    return not [*_differences(rule, row, stored, types)]
+
+
+def _find_safe_functions(policy: Policy, rows: CatalogRows, joined: Joined) -> None:
+    functions: dict[str, set[int]] = {}
+    for function in rows.functions:
+        functions.setdefault(f"{function.schema}.{function.name}", set()).add(function.oid)
+    safe: set[int] = set()
+    for named in policy.safe_functions:
+        found = functions.get(named.qualified_name)
+        if found is None:
+            near = _nearest(named.qualified_name, list(functions))
+            joined.absent.append(f"{named.source}: there is no function {named.qualified_name}{near}")
+        else:
+            safe |= found
+    joined.safe_functions = frozenset(safe)
 
 
 def _nearest(word: str, choices: list[str]) -> str:

@@ -11,9 +11,14 @@ from pgcrypt_proxy.ops.catalog_rules import logical_type
 from pgcrypt_proxy.ops.column_facts import ColumnFacts
 from pgcrypt_proxy.ops.index_conversion import Conversion, Obstacle
 from pgcrypt_proxy.policy.model import Rule
+from pgcrypt_proxy.values.database_types import NO_TYPES, DatabaseTypes
 
 #: Search modes, the functions that give their terms, and the flags of envelopes that have them.
-TERMS = (("equality", "eq", FLAG_EQ), ("equality_casefold", "eqci", FLAG_EQCI))
+TERMS = (
+    ("equality", "eq", FLAG_EQ),
+    ("equality_casefold", "eqci", FLAG_EQCI),
+    ("equality_upper", "eqci", FLAG_EQCI),
+)
 
 _KIND_NAMES = {
     "p": "a partitioned table",
@@ -54,15 +59,17 @@ def assess_protect(
     drop_pattern_indexes: bool = False,
     make_indexes: bool = True,
     taken_names: frozenset[str] = frozenset(),
+    types: DatabaseTypes = NO_TYPES,
 ) -> Assessment:
     """What stands in the way of sealing this column under `rule`, and what becomes of its indexes."""
     found = Assessment()
     _check_table(facts, found)
-    wanted = logical_type(rule).sql
-    if facts.type != wanted:
+    wanted = logical_type(rule, types)
+    if (facts.type_oid, facts.type_modifier) != (wanted.parameter_oid, wanted.column_typmod):
         found.obstacles.append(
             f"its type is {facts.type}, the rule ({rule.source}) says {wanted}: write type: {facts.type}"
         )
+    found.obstacles += types.obstacles(wanted, is_not_null=facts.is_not_null)
     if facts.is_identity:
         found.obstacles.append("it is an identity column: the server makes its values in plaintext")
     if facts.is_generated:
@@ -90,12 +97,12 @@ def assess_protect(
     return found
 
 
-def assess_unprotect(facts: ColumnFacts) -> Assessment:
+def assess_unprotect(facts: ColumnFacts, search: frozenset[str]) -> Assessment:
     """What stands in the way of making this column plain again, and what becomes of its indexes."""
     found = Assessment()
     _check_table(facts, found)
     _check_dependents(facts, found)
-    _convert(facts, found, lambda index: index_conversion.to_values(facts, index))
+    _convert(facts, found, lambda index: index_conversion.to_values(facts, index, search))
     return found
 
 
@@ -106,7 +113,7 @@ def term_flags(search: frozenset[str]) -> int:
 
 def is_null_default(expression: str) -> bool:
     """Whether the default is NULL, perhaps with a cast, as pg_dump and ORMs write it."""
-    return re.fullmatch(r"\(?NULL(::[\w ()\",.]+)?\)?", expression) is not None
+    return re.fullmatch(r"\(?NULL(::[\w ()\",.\[\]]+)?\)?", expression) is not None
 
 
 def _check_table(facts: ColumnFacts, found: Assessment) -> None:

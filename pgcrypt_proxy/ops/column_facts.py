@@ -17,7 +17,8 @@ SELECT c.oid::bigint, c.relkind::text, c.relispartition, EXISTS (
        c.relpersistence::text, c.reloftype <> 0,
        EXISTS (SELECT FROM pg_catalog.pg_rewrite w WHERE w.ev_class = c.oid),
        pg_catalog.pg_has_role(c.relowner, 'USAGE'), c.relowner::regrole::text,
-       a.attnum::int, a.atttypid::bigint, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,
+       a.attnum::int, a.atttypid::bigint, a.atttypmod,
+       pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,
        a.attidentity <> '', a.attgenerated <> '', pg_catalog.pg_get_expr(d.adbin, d.adrelid),
        COALESCE(l.collisdeterministic, true), pg_catalog.quote_ident(a.attname)
 FROM pg_catalog.pg_class c
@@ -161,6 +162,7 @@ class ColumnFacts:
     owner: str
     number: int
     type_oid: int
+    type_modifier: int
     type: str
     is_not_null: bool
     is_identity: bool

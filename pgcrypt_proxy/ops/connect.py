@@ -13,6 +13,7 @@ import psycopg
 from psycopg import errors as pg_errors
 
 from pgcrypt_proxy.errors import ConfigError, PgcryptError
+from pgcrypt_proxy.ops import address
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -22,9 +23,10 @@ SEARCH_PATH = "pg_catalog"
 
 def connect(url: str, *, connect_timeout_s: int = 10) -> psycopg.Connection:
     """An autocommit connection with a fixed search_path and no statement timeout. Raises ConfigError."""
+    conninfo = address.secured(url)
     try:
         connection = psycopg.connect(
-            url, autocommit=True, connect_timeout=connect_timeout_s, application_name="pgcrypt-proxy"
+            conninfo, autocommit=True, connect_timeout=connect_timeout_s, application_name="pgcrypt-proxy"
         )
     except psycopg.ProgrammingError:  # conninfo that cannot be parsed; its text may repeat the URL
         raise ConfigError(
@@ -48,7 +50,12 @@ def readable_errors(doing: str) -> Iterator[None]:
     """Turn psycopg's errors into ours: `doing` says what was going on, as in "reading the keyring"."""
     try:
         yield
-    except (pg_errors.UndefinedTable, pg_errors.InvalidSchemaName, pg_errors.UndefinedFunction):
+    except (
+        pg_errors.UndefinedTable,
+        pg_errors.UndefinedColumn,
+        pg_errors.InvalidSchemaName,
+        pg_errors.UndefinedFunction,
+    ):
         raise ConfigError(
             f"{doing}: the database has no pgcrypt schema, or one of another version",
             hint="Run `pgcrypt-proxy init` once on this database.",

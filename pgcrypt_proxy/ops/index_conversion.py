@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from pgcrypt_proxy.ops.column_facts import ColumnFacts, IndexFacts, IndexKey
+from pgcrypt_proxy.sql.shown_rows import UNIQUE_MARK
 
 #: The index has this column's value as its key: what shall stand there, or why it cannot.
 KeyOf = Callable[[IndexKey], "str | Obstacle | None"]
@@ -60,7 +61,7 @@ def to_terms(
         if drop_pattern:
             return Conversion(index.name, _drop(facts, index), None)
         return Obstacle(f"{what} serves LIKE, which sealed values cannot", "give --drop-pattern-indexes to drop it")
-    lowered = re.compile(rf"lower\(\(?{re.escape(facts.identifier)}\)?(::text)?\)")
+    folded = re.compile(rf"(lower|upper)\(\(?{re.escape(facts.identifier)}\)?(::text)?\)")
 
     def term(found: IndexKey) -> str | Obstacle | None:
         if found.number == facts.number:
@@ -72,11 +73,13 @@ def to_terms(
                     "write search: [equality] in the rule, or drop the index",
                 )
             return f"pgcrypt.eq({column})"
-        if found.number == 0 and lowered.fullmatch(found.text):
-            if "equality_casefold" not in search:
+        fold = folded.fullmatch(found.text) if found.number == 0 else None
+        if fold is not None:
+            mode = "equality_upper" if fold[1] == "upper" else "equality_casefold"
+            if mode not in search:
                 return Obstacle(
-                    f"{what} serves lower({facts.name}), which the rule does not allow",
-                    "write search: [equality_casefold] in the rule, or drop the index",
+                    f"{what} serves {fold[1]}({facts.name}), which the rule does not allow",
+                    f"write search: [{mode}] in the rule, or drop the index",
                 )
             return f"pgcrypt.eqci({column})"
         if found.number == 0 and _mentions(found.text, facts.identifier):
@@ -86,15 +89,16 @@ def to_terms(
     return _converted(facts, index, term)
 
 
-def to_values(facts: ColumnFacts, index: IndexFacts) -> Conversion | Obstacle:
-    """What becomes of `index` when the column is plain again."""
+def to_values(facts: ColumnFacts, index: IndexFacts, search: frozenset[str]) -> Conversion | Obstacle:
+    """What becomes of `index` when the column, which has these terms, is plain again."""
     column = quoted(facts.name)
+    fold = "upper" if "equality_upper" in search else "lower"
     call = re.compile(rf"pgcrypt\.(eq|eqci)\(\(?{re.escape(facts.identifier)}\)?(::bytea)?\)")
 
     def value(found: IndexKey) -> str | Obstacle | None:
         term = call.fullmatch(found.text)
         if term is not None:
-            return column if term[1] == "eq" else f"pg_catalog.lower({column})"
+            return column if term[1] == "eq" else f"pg_catalog.{fold}({column})"
         if found.number == facts.number or (found.number == 0 and _mentions(found.text, facts.identifier)):
             return Obstacle(f"index {index.name} uses {facts.name} as ciphertext", "drop it first")
         return None
@@ -148,11 +152,16 @@ def _converted(facts: ColumnFacts, index: IndexFacts, key_of: KeyOf) -> Conversi
         f" ON {quoted(facts.schema, facts.table)} USING {index.method} ({', '.join(keys)})",
         f"INCLUDE ({', '.join(included)})" if included else "",
         "NULLS NOT DISTINCT" if index.nulls_not_distinct else "",
-        f"WITH ({', '.join(index.storage)})" if index.storage else "",
+        f"WITH ({', '.join(index.storage)})" if index.storage else _mark(index),
         f"TABLESPACE {quoted(index.tablespace)}" if index.tablespace else "",
         f"WHERE {index.predicate}" if index.predicate else "",
     ]
     return Conversion(index.name, _drop(facts, index), " ".join(piece for piece in pieces if piece))
+
+
+def _mark(index: IndexFacts) -> str:
+    """A unique constraint is still shown as one."""
+    return f"WITH ({UNIQUE_MARK})" if index.constraint is not None and index.is_unique else ""
 
 
 def _drop(facts: ColumnFacts, index: IndexFacts) -> str:

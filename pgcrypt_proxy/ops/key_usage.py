@@ -10,12 +10,23 @@ import psycopg
 
 from pgcrypt_proxy.ops.connect import readable_errors
 from pgcrypt_proxy.ops.index_conversion import quoted
-from pgcrypt_proxy.sql.catalog import ProtectedColumn
+
+#: Every stored column of a sealed type, whether rules name it or not: tables, partitions, materialised views.
+_PLACES = """
+SELECT n.nspname, c.relname, a.attname
+FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'm')
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+LEFT JOIN pg_catalog.pg_type base ON base.oid = t.typbasetype
+WHERE NOT a.attisdropped AND 'pgcrypt.sealed'::regtype IN (t.oid, base.oid)
+ORDER BY 1, 2, a.attnum
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyUsage:
-    """A key's row without the key. `envelopes` is None unless they were counted."""
+    """A key's row without the key."""
 
     id: int
     kind: str
@@ -26,7 +37,22 @@ class KeyUsage:
     kek_id: str
     seals: int
     created_at: datetime
-    envelopes: int | None = None
+    created_by: str | None
+    activated_at: datetime | None
+    retired_at: datetime | None
+    retired_by: str | None
+    destroyed_at: datetime | None
+    destroyed_by: str | None
+    rewrapped_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceUsage:
+    """How many envelopes in one column (schema.table.column) one DEK has sealed."""
+
+    key_id: int
+    place: str
+    count: int
 
 
 def list_keys(connection: psycopg.Connection) -> list[KeyUsage]:
@@ -35,24 +61,33 @@ def list_keys(connection: psycopg.Connection) -> list[KeyUsage]:
         return [
             KeyUsage(*row)
             for row in connection.execute(
-                "SELECT id, kind, data_class, generation, state, provider, kek_id, seals, created_at"
+                "SELECT id, kind, data_class, generation, state, provider, kek_id, seals, created_at, created_by,"
+                " activated_at, retired_at, retired_by, destroyed_at, destroyed_by, rewrapped_at"
                 " FROM pgcrypt.keyring ORDER BY id"
             )
         ]
 
 
-def count_envelopes(connection: psycopg.Connection, columns: tuple[ProtectedColumn, ...]) -> Counter[int]:
-    """How many stored envelopes each DEK has sealed, by key id. Reads every protected table once."""
-    counts: Counter[int] = Counter()
-    for column in columns:
-        if not column.is_armed:
-            continue
-        table, name = quoted(column.schema, column.table), quoted(column.name)
-        with readable_errors(f"counting the envelopes of {column.qualified_name}"):
+def envelopes_by_place(connection: psycopg.Connection) -> list[PlaceUsage]:
+    """Which DEKs the stored envelopes name, column by column. Reads every column of a sealed type once."""
+    with readable_errors("looking for sealed columns"):
+        places = connection.execute(_PLACES).fetchall()
+    found: list[PlaceUsage] = []
+    for schema, table, column in places:
+        place, name = f"{schema}.{table}.{column}", quoted(column)
+        with readable_errors(f"counting the envelopes of {place}"), connection.transaction():
+            connection.execute("SET LOCAL row_security = off")  # an error rather than rows left out
             rows = connection.execute(
                 f"SELECT pg_catalog.substr({name}::pg_catalog.bytea, 3, 4), pg_catalog.count(*)"  # noqa: S608 (quoted names)
-                f" FROM ONLY {table} WHERE {name} IS NOT NULL GROUP BY 1".encode()
+                f" FROM ONLY {quoted(schema, table)} WHERE {name} IS NOT NULL GROUP BY 1 ORDER BY 1".encode()
             ).fetchall()
-        for key_id, count in rows:
-            counts[int.from_bytes(key_id, "big")] += count
+        found += [PlaceUsage(int.from_bytes(key_id, "big"), place, count) for key_id, count in rows]
+    return found
+
+
+def totals(usages: list[PlaceUsage]) -> Counter[int]:
+    """How many envelopes each DEK has sealed, by key id."""
+    counts: Counter[int] = Counter()
+    for usage in usages:
+        counts[usage.key_id] += usage.count
     return counts

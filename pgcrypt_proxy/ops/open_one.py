@@ -38,6 +38,6 @@ def open_envelope(store: KeyringStore, column: ProtectedColumn, hex_text: str) -
     try:
         observer = SilentObserver()
         values = Values(keyring, observer, Meter(observer, time.monotonic))
-        return values.opener(column, 0, "utf-8")(b"\\x" + digits.encode())
+        return values.opener(column, 0)(b"\\x" + digits.encode())
     finally:
         keyring.zeroise()

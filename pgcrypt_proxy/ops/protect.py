@@ -15,7 +15,7 @@ from psycopg import errors as pg_errors
 
 from pgcrypt_proxy.crypto.keyring import Keyring
 from pgcrypt_proxy.errors import ConfigError
-from pgcrypt_proxy.ops import column_checks, column_facts, column_rewrite
+from pgcrypt_proxy.ops import catalog_queries, column_checks, column_facts, column_rewrite, folding, sealed_types
 from pgcrypt_proxy.ops.catalog_rules import logical_type
 from pgcrypt_proxy.ops.column_checks import Assessment
 from pgcrypt_proxy.ops.column_facts import ColumnFacts
@@ -23,7 +23,7 @@ from pgcrypt_proxy.ops.column_rewrite import Rewrite
 from pgcrypt_proxy.ops.column_rows import Progress, no_progress
 from pgcrypt_proxy.ops.connect import readable_errors
 from pgcrypt_proxy.ops.index_conversion import quoted
-from pgcrypt_proxy.ops.keyring_store import KeyringStore
+from pgcrypt_proxy.ops.keyring_store import KeyringStore, hold_active_keys
 from pgcrypt_proxy.policy.model import Rule
 from pgcrypt_proxy.session.meter import Meter
 from pgcrypt_proxy.session.observer import SilentObserver
@@ -76,7 +76,7 @@ def preview_protect(connection: psycopg.Connection, rule: Rule, options: Options
 def preview_unprotect(connection: psycopg.Connection, column: ProtectedColumn, options: Options) -> Preview:
     """What `unprotect` would do. Changes nothing, locks nothing."""
     facts = column_facts.read(connection, column.schema, column.table, column.name)
-    assessment = column_checks.assess_unprotect(facts)
+    assessment = column_checks.assess_unprotect(facts, column.search)
     return _preview(connection, facts, assessment, options, column.type.sql, column.type.sql)
 
 
@@ -100,6 +100,7 @@ def protect(
         rows = _count(connection, facts, options)
         _raise_obstacles("protected", facts, assessment, rows, options)
         assert rows is not None
+        hold_active_keys(connection)
         keyring = store.unlock_with_grants({rule.data_class: rows})
         column = _new_column(connection, facts, rule)
         values = _values(keyring)
@@ -111,12 +112,12 @@ def protect(
             return plaintext, sealed
 
         rewrite = Rewrite(
-            target_type=_domain(column.id),
+            target_type=sealed_types.name(column.id),
             staged_type="pg_catalog.bytea",
             read=f"{_send_function(connection, facts.type_oid)}({quoted(rule.column)})",
             change=seal,
             reread=f"{quoted(rule.column)}::pg_catalog.bytea",
-            reopen=values.opener(column, 1, "utf-8"),
+            reopen=values.opener(column, 1),
             conversions=assessment.conversions,
         )
         sealed = column_rewrite.run(connection, facts, rewrite, progress, rows)
@@ -137,12 +138,12 @@ def unprotect(
     with readable_errors(f"unprotecting {column.qualified_name}"), connection.transaction():
         _lock(connection, column.schema, column.table, options)
         facts = column_facts.read(connection, column.schema, column.table, column.name)
-        assessment = column_checks.assess_unprotect(facts)
+        assessment = column_checks.assess_unprotect(facts, column.search)
         rows = _count(connection, facts, options)
         _raise_obstacles("made plain", facts, assessment, rows, options)
         assert rows is not None
         keyring = store.unlock()
-        opener = _values(keyring).opener(column, 1, "utf-8")
+        opener = _values(keyring).opener(column, 1)
 
         def open_value(envelope: bytes) -> tuple[bytes, bytes]:
             plaintext = opener(envelope)
@@ -153,7 +154,7 @@ def unprotect(
             staged_type=column.type.sql,
             read=f"{quoted(column.name)}::pg_catalog.bytea",
             change=open_value,
-            reread=f"{_send_function(connection, column.type.oid)}({quoted(column.name)})",
+            reread=f"{_send_function(connection, column.type.parameter_oid)}({quoted(column.name)})",
             reopen=bytes,
             conversions=assessment.conversions,
         )
@@ -165,19 +166,29 @@ def unprotect(
 
 
 def _assess_protect(connection: psycopg.Connection, facts: ColumnFacts, rule: Rule, options: Options) -> Assessment:
+    types = catalog_queries.fetch_types(connection)
     with readable_errors("reading index names"):
         taken = connection.execute(
             "SELECT c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n"
             " ON n.oid = c.relnamespace WHERE n.nspname = %s",
             [facts.schema],
         ).fetchall()
-    return column_checks.assess_protect(
+    found = column_checks.assess_protect(
         facts,
         rule,
         drop_pattern_indexes=options.drop_pattern_indexes,
         make_indexes=options.make_indexes,
         taken_names=frozenset(name for (name,) in taken),
+        types=types,
     )
+    for mode in sorted(rule.search):
+        function = folding.difference(connection, facts.relation_oid, facts.number, mode)
+        if function is not None:
+            found.obstacles.append(
+                f"{function}() in its collation folds other characters than {mode} does: leave {mode} out, "
+                "or give the column a collation of libc or the builtin provider in a UTF-8 locale"
+            )
+    return found
 
 
 def _preview(
@@ -244,32 +255,10 @@ def _raise_obstacles(what: str, facts: ColumnFacts, assessment: Assessment, rows
 
 def _new_column(connection: psycopg.Connection, facts: ColumnFacts, rule: Rule) -> ProtectedColumn:
     """Give the column its immutable id and its domain."""
-    logical = logical_type(rule)
-    row = connection.execute(
-        "INSERT INTO pgcrypt.columns"
-        " (logical_type, data_class, search, index_domain, schema_name, table_name, column_name)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING id",
-        [
-            logical.sql,
-            rule.data_class,
-            sorted(rule.search),
-            rule.index_domain,
-            facts.schema,
-            facts.table,
-            facts.name,
-        ],
-    ).fetchone()
-    assert row is not None
-    flags = column_checks.term_flags(rule.search)
-    domain = _domain(row[0])
-    connection.execute(
-        f"CREATE DOMAIN {domain} AS pgcrypt.sealed CONSTRAINT has_terms CHECK ("
-        "(pg_catalog.get_byte(VALUE, 1) OPERATOR(pg_catalog.&) 15)"
-        f" OPERATOR(pg_catalog.=) {flags})".encode()
-    )
-    connection.execute(f"GRANT USAGE ON DOMAIN {domain} TO PUBLIC".encode())
+    logical = logical_type(rule, catalog_queries.fetch_types(connection))
+    column_id = sealed_types.claim(connection, rule, logical)
     return ProtectedColumn(
-        id=row[0],
+        id=column_id,
         schema=facts.schema,
         table=facts.table,
         name=facts.name,
@@ -290,12 +279,8 @@ def _forget_column(connection: psycopg.Connection, column: ProtectedColumn) -> N
         [column.domain_oid],
     ).fetchone()
     if is_used is None:
-        connection.execute(f"DROP DOMAIN {_domain(column.id)}".encode())
+        connection.execute(f"DROP DOMAIN {sealed_types.name(column.id)}".encode())
         connection.execute("DELETE FROM pgcrypt.columns WHERE id = %s", [column.id])
-
-
-def _domain(column_id: int) -> str:
-    return f"pgcrypt.sealed_{column_id}"
 
 
 def _values(keyring: Keyring) -> Values:

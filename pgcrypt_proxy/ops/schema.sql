@@ -82,11 +82,22 @@ CREATE FUNCTION pgcrypt.eqci(value bytea) RETURNS bytea
     $body$;
 COMMENT ON FUNCTION pgcrypt.eqci(bytea) IS 'the case-folded equality term of an envelope';
 
+-- One envelope of a group of equal ones. any_value() is PostgreSQL 16's, min(bytea) 18's. Strict: the first
+-- that is not NULL becomes the state.
+CREATE FUNCTION pgcrypt.first_of(state bytea, value bytea) RETURNS bytea
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    AS $body$ SELECT state $body$;
+CREATE AGGREGATE pgcrypt.first(bytea) (
+    SFUNC = pgcrypt.first_of, STYPE = bytea, COMBINEFUNC = pgcrypt.first_of, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE pgcrypt.first(bytea) IS 'the first envelope that is not NULL';
+
 CREATE DOMAIN pgcrypt.sealed AS bytea CONSTRAINT is_envelope CHECK (pgcrypt.is_envelope(VALUE));
 COMMENT ON DOMAIN pgcrypt.sealed IS 'an envelope; each protected column has a domain of its own over this one';
 
 GRANT USAGE ON SCHEMA pgcrypt TO PUBLIC;
-GRANT EXECUTE ON FUNCTION pgcrypt.is_envelope(bytea), pgcrypt.eq(bytea), pgcrypt.eqci(bytea) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION pgcrypt.is_envelope(bytea), pgcrypt.eq(bytea), pgcrypt.eqci(bytea),
+    pgcrypt.first_of(bytea, bytea), pgcrypt.first(bytea) TO PUBLIC;
 GRANT USAGE ON DOMAIN pgcrypt.sealed TO PUBLIC;
 REVOKE ALL ON TABLE pgcrypt.meta, pgcrypt.keyring, pgcrypt.columns FROM PUBLIC;
 

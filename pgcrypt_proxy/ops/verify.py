@@ -192,7 +192,7 @@ def _stretch(
 
 
 def _open_batch(values: Values, column: ProtectedColumn, flags: int, batch: list[Pair], report: ColumnReport) -> None:
-    open_value = values.opener(column, 0, "utf-8")  # text form: the value must be one of the type, too
+    open_value = values.opener(column, 0)  # text form: the value must be one of the type, too
     for tid, envelope in batch:
         try:
             open_value(b"\\x" + envelope.hex().encode())

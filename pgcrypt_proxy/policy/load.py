@@ -14,17 +14,26 @@ import yaml
 from pgcrypt_proxy.errors import PolicyError
 from pgcrypt_proxy.policy import document
 from pgcrypt_proxy.policy.document import items, mapping, nearest, place, text
-from pgcrypt_proxy.policy.model import EQUALITY, EQUALITY_CASEFOLD, KeyringSettings, Policy, Rule
+from pgcrypt_proxy.policy.model import (
+    EQUALITY,
+    EQUALITY_CASEFOLD,
+    EQUALITY_UPPER,
+    KeyringSettings,
+    Policy,
+    Rule,
+    SafeFunction,
+)
 
-FILE_KEYS = ("version", "keyring", "defaults", "columns")
+FILE_KEYS = ("version", "keyring", "defaults", "columns", "safe_functions")
 COLUMN_KEYS = ("table", "column", "type", "search", "index_domain", "data_class")
 #: Keys and modes that are planned: refused by name, so that nobody believes them in force.
 FUTURE_COLUMN_KEYS = ("readers", "mask", "tenant")
-SEARCH_MODES = (EQUALITY, EQUALITY_CASEFOLD)
+SEARCH_MODES = (EQUALITY, EQUALITY_CASEFOLD, EQUALITY_UPPER)
 FUTURE_SEARCH_MODES = ("deterministic", "match", "order")
 DEFAULT_DATA_CLASS = "default"
 _DATA_CLASS = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-_FOLDABLE = ("text", "varchar", "character varying")
+_FOLDED = frozenset({EQUALITY_CASEFOLD, EQUALITY_UPPER})
+_FOLDABLE = ("text", "varchar", "character varying", "citext")
 
 
 def load(paths: Sequence[Path]) -> Policy:
@@ -32,6 +41,8 @@ def load(paths: Sequence[Path]) -> Policy:
     files = _files(paths)
     keyring: tuple[KeyringSettings, str] | None = None
     rules: list[Rule] = []
+    safe: list[SafeFunction] = []
+    has_columns = False
     for path in files:
         members = mapping(path, document.read(path), FILE_KEYS, "the file")
         _check_version(path, members.get("version"))
@@ -41,15 +52,19 @@ def load(paths: Sequence[Path]) -> Policy:
             if keyring is not None and keyring[0] != made:
                 raise PolicyError(f"{where}: another keyring than in {keyring[1]}", hint="Name it in one file only.")
             keyring = made, where
+        has_columns = has_columns or "columns" in members
         rules += _rules(path, members)
+        safe += _safe_functions(path, members)
     if keyring is None:
         raise PolicyError(
             f"{files[0]}: no keyring is named", hint="Add: keyring: {provider: file, path: /etc/pgcrypt/keyring.kek}"
         )
-    if not rules:
-        raise PolicyError(f"{files[0]}: no column is named", hint="Add at least one entry under columns.")
+    if not has_columns:
+        hint = "Add at least one entry under columns. A proxy that is to pass everything has: columns: []"
+        raise PolicyError(f"{files[0]}: no column is named", hint=hint)
     _check_once(rules)
-    return Policy(1, keyring[0], tuple(rules))
+    _check_safe_once(safe)
+    return Policy(1, keyring[0], tuple(rules), tuple(safe))
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:
@@ -75,20 +90,39 @@ def _check_version(path: Path, node: yaml.Node | None) -> None:
 
 
 def _keyring(path: Path, node: yaml.Node) -> KeyringSettings:
+    members = _open_mapping(path, node, "keyring")
+    entries = items(path, members.pop("previous"), "previous") if "previous" in members else []
+    previous = tuple(_provider(path, n, _open_mapping(path, n, "an entry of previous")) for n in entries)
+    return _provider(path, node, members, previous)
+
+
+def _open_mapping(path: Path, node: yaml.Node, what: str) -> dict[str, yaml.Node]:
+    """A mapping whose keys are a provider's business."""
     if not isinstance(node, yaml.MappingNode):
         raise PolicyError(
-            f"{path}:{place(node)}: keyring must be a mapping", hint="keyring: {provider: file, path: ...}"
+            f"{path}:{place(node)}: {what} must be a mapping", hint="{provider: file, path: /etc/pgcrypt/keyring.kek}"
         )
     names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-    members = mapping(path, node, names, "keyring")
+    return mapping(path, node, names, what)
+
+
+def _provider(
+    path: Path, node: yaml.Node, members: dict[str, yaml.Node], previous: tuple[KeyringSettings, ...] = ()
+) -> KeyringSettings:
+    """A provider and its options; a list among them is handed over with commas between its texts."""
     if "provider" not in members:
-        raise PolicyError(f"{path}:{place(node)}: keyring names no provider", hint="Built in: file, env.")
-    options = {name: text(path, value, name) for name, value in members.items() if name != "provider"}
-    provider = text(path, members["provider"], "provider")
+        raise PolicyError(
+            f"{path}:{place(node)}: keyring names no provider", hint="Built in: file, env, aws-kms, vault."
+        )
+    provider = text(path, members.pop("provider"), "provider")
+    options = {}
+    for name, value in members.items():
+        listed = isinstance(value, yaml.SequenceNode)
+        options[name] = ",".join(text(path, part, name) for part in (items(path, value, name) if listed else [value]))
     if provider == "file" and "path" in options:
         # relative to the rule file, so that it means the same wherever the proxy is started
         options["path"] = str((path.parent / options["path"]).absolute())
-    return KeyringSettings(provider, options)
+    return KeyringSettings(provider, options, previous)
 
 
 def _rules(path: Path, members: dict[str, yaml.Node]) -> list[Rule]:
@@ -123,7 +157,7 @@ def _rule(path: Path, node: yaml.Node, default_class: str) -> Rule:
     for key in ("table", "column", "type"):
         if key not in members:
             raise PolicyError(f'{path}:{place(node)}: a column needs the key "{key}"')
-    schema, table = _table(path, members["table"])
+    schema, table = _qualified(path, members["table"], "table must be schema.table")
     column, type_name = text(path, members["column"], "column"), text(path, members["type"], "type")
     search = _search(path, members["search"], type_name) if "search" in members else frozenset()
     if "index_domain" in members and not search:
@@ -144,14 +178,29 @@ def _rule(path: Path, node: yaml.Node, default_class: str) -> Rule:
     )
 
 
-def _table(path: Path, node: yaml.Node) -> tuple[str, str]:
-    """`schema.table`, names as they are in the catalog (case matters, no quotes); without schema: public."""
-    parts = text(path, node, "table").split(".")
+def _qualified(path: Path, node: yaml.Node, form: str) -> tuple[str, str]:
+    """`schema.name`, as it is in the catalog (case matters, no quotes); without schema: public."""
+    parts = text(path, node, form.split(" must ")[0]).split(".")
     if len(parts) == 1:
         parts.insert(0, "public")
     if len(parts) != 2 or not all(parts):
-        raise PolicyError(f"{path}:{place(node)}: table must be schema.table")
+        raise PolicyError(f"{path}:{place(node)}: {form}")
     return parts[0], parts[1]
+
+
+def _safe_functions(path: Path, members: dict[str, yaml.Node]) -> list[SafeFunction]:
+    if "safe_functions" not in members:
+        return []
+    found = []
+    for node in items(path, members["safe_functions"], "safe_functions"):
+        schema, name = _qualified(path, node, "a safe function must be schema.name")
+        if "(" in name:
+            raise PolicyError(
+                f"{path}:{place(node)}: a safe function is named without its arguments",
+                hint="The name stands for all functions of that name in that schema.",
+            )
+        found.append(SafeFunction(schema, name, f"{path}:{place(node)}"))
+    return found
 
 
 def _search(path: Path, node: yaml.Node, type_name: str) -> frozenset[str]:
@@ -165,9 +214,14 @@ def _search(path: Path, node: yaml.Node, type_name: str) -> frozenset[str]:
             raise PolicyError(f'{where}: there is no search mode "{mode}"', hint=nearest(mode, list(SEARCH_MODES)))
         if mode in modes:
             raise PolicyError(f'{where}: search mode "{mode}" stands twice')
-        if mode == EQUALITY_CASEFOLD and type_name.split("(")[0].strip().lower() not in _FOLDABLE:
-            raise PolicyError(f"{where}: equality_casefold is for text and varchar only")
+        if mode in _FOLDED and type_name.split("(")[0].split(".")[-1].strip().lower() not in _FOLDABLE:
+            raise PolicyError(f"{where}: {mode} is for text, varchar and citext only")
         modes.add(mode)
+        if modes >= _FOLDED:
+            raise PolicyError(
+                f"{where}: {EQUALITY_CASEFOLD} and {EQUALITY_UPPER} exclude each other",
+                hint="lower() and upper() make different texts equal, and there is room for one of the two terms.",
+            )
     return frozenset(modes)
 
 
@@ -178,4 +232,15 @@ def _check_once(rules: list[Rule]) -> None:
         if other is not rule:
             raise PolicyError(
                 f"{rule.source}: column {rule.qualified_name} has a rule already ({other.source})", hint="Remove one."
+            )
+
+
+def _check_safe_once(functions: list[SafeFunction]) -> None:
+    seen: dict[str, SafeFunction] = {}
+    for function in functions:
+        other = seen.setdefault(function.qualified_name, function)
+        if other is not function:
+            raise PolicyError(
+                f"{function.source}: safe function {function.qualified_name} is named already ({other.source})",
+                hint="Remove one.",
             )

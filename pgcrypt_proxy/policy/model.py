@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
-EQUALITY, EQUALITY_CASEFOLD = "equality", "equality_casefold"
+EQUALITY, EQUALITY_CASEFOLD, EQUALITY_UPPER = "equality", "equality_casefold", "equality_upper"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +29,31 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class SafeFunction:
+    """A function, under all its signatures, of which the owner says that it shows and stores no protected value.
+
+    `source` is `file:line` for messages.
+    """
+
+    schema: str
+    name: str
+    source: str
+
+    @property
+    def qualified_name(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class KeyringSettings:
-    """Which provider holds the key encryption key, and that provider's options."""
+    """Which provider holds the key encryption key, and that provider's options.
+
+    `previous` are providers whose keys may not all have been wrapped anew yet.
+    """
 
     provider: str
     options: Mapping[str, str] = field(default_factory=dict)
+    previous: tuple[KeyringSettings, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +63,9 @@ class Policy:
     version: int
     keyring: KeyringSettings
     rules: tuple[Rule, ...]
+    safe_functions: tuple[SafeFunction, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """What all processes that have read the same rules agree upon."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, default=sorted).encode()).hexdigest()

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import time
 from collections.abc import Callable
 from typing import cast
 
-from pgcrypt_proxy.server import log
+from pgcrypt_proxy.errors import PgcryptError
+from pgcrypt_proxy.server import client_tls, log, tls
+from pgcrypt_proxy.server.doorkeeper import Visit
 from pgcrypt_proxy.server.metrics import Metrics
-from pgcrypt_proxy.server.upstream import Upstream
+from pgcrypt_proxy.server.upstream import ConnectFailed, Upstream
 from pgcrypt_proxy.server.world import World
 from pgcrypt_proxy.session.commands import (
     CloseConnection,
     Command,
+    FindAccount,
+    NoteFailedLogin,
     OpenBackend,
     RefreshCatalog,
     RelayCancel,
@@ -34,15 +37,21 @@ from pgcrypt_proxy.session.events import (
     ConnectionClosed,
     DataReceived,
     Event,
+    InputEnded,
+    LoginDenied,
     Side,
     TlsStarted,
     WorldChanged,
 )
 from pgcrypt_proxy.session.session import Session
+from pgcrypt_proxy.session.startup import TLS_HANDSHAKE
+from pgcrypt_proxy.wire.proxy_header import ProxyHeader
 
 #: Bytes that may wait to be written on a leg before the other one is not read any more.
 HIGH_WATER_BYTES = 256 * 1024
 KEEPALIVE_IDLE_S = 60
+#: How long a peer that takes nothing more may keep what is left to be written before its leg is dropped.
+LINGER_S = 5.0
 
 
 class Leg(asyncio.Protocol):
@@ -54,6 +63,8 @@ class Leg(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.is_full = False
         self._is_paused = False
+        self._has_ended = False
+        self._lingering: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         is_first = self.transport is None
@@ -64,13 +75,19 @@ class Leg(asyncio.Protocol):
             self._connection.on_made(self)
 
     def data_received(self, data: bytes) -> None:
-        self._connection.feed(DataReceived(self.side, data))
+        self._connection.on_data(self, data)
 
     def eof_received(self) -> bool:
-        return False  # both legs end together; the transport closes after what is written
+        """Whether the transport stays, to be written to. TLS knows no half of a connection."""
+        self._has_ended = True
+        if self.transport is None or self.transport.get_extra_info("ssl_object") is not None:
+            return False
+        return self._connection.on_ended(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
+        if self._lingering is not None:
+            self._lingering.cancel()
         self._connection.on_lost(self)
 
     def pause_writing(self) -> None:
@@ -83,7 +100,7 @@ class Leg(asyncio.Protocol):
 
     def read(self, *, wanted: bool) -> None:
         """Read on, or stop reading."""
-        if self.transport is None or self.transport.is_closing() or wanted is not self._is_paused:
+        if self.transport is None or self.transport.is_closing() or self._has_ended or wanted is not self._is_paused:
             return
         self._is_paused = not wanted
         if wanted:
@@ -92,8 +109,20 @@ class Leg(asyncio.Protocol):
             self.transport.pause_reading()
 
     def close(self) -> None:
-        if self.transport is not None:
+        """Close it when what is left is written: a leg that is closed is not read, so its peer may be stuck too."""
+        if self.transport is not None and not self.transport.is_closing():
             self.transport.close()
+            self._linger(None)
+
+    def _linger(self, before: int | None) -> None:
+        transport = self.transport
+        if transport is None:
+            return
+        left = transport.get_write_buffer_size()
+        if left == before:
+            transport.abort()
+        else:
+            self._lingering = asyncio.get_running_loop().call_later(LINGER_S, self._linger, left)
 
 
 def tune(sock: socket.socket | None) -> None:
@@ -117,7 +146,9 @@ class Connection:
         world: World,
         upstream: Upstream,
         metrics: Metrics,
-        tls_context: ssl.SSLContext | None,
+        identity: tls.Identity | None,
+        visit: Visit,
+        proxy_header: ProxyHeader | None,
         login_timeout_s: float,
         on_closed: Callable[[Connection], None],
     ) -> None:
@@ -126,11 +157,14 @@ class Connection:
         self._world = world
         self._upstream = upstream
         self._metrics = metrics
-        self._tls_context = tls_context
+        self._identity = identity
+        self._visit = visit
+        self._proxy_header = proxy_header
         self._on_closed = on_closed
         self.frontend = Leg(Side.FRONTEND, self)
         self._backend = Leg(Side.BACKEND, self)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_first_data = True
         self._is_closing = False
         self._is_gone = False
         self._loop = asyncio.get_running_loop()
@@ -140,12 +174,50 @@ class Connection:
     # -- events
 
     def on_made(self, leg: Leg) -> None:
+        assert leg.transport is not None
         if leg is self.frontend:
             self._world.subscribe(self.feed)
+            peer = leg.transport.get_extra_info("peername")
+            self._visit.host = str(peer[0]) if isinstance(peer, tuple) else ""
         elif self._is_closing:
             leg.close()
         else:
-            self.feed(BackendOpened())
+            ssl_object = leg.transport.get_extra_info("ssl_object")
+            binding = tls.binding_of_peer(ssl_object) if ssl_object is not None else None
+            self.feed(BackendOpened(is_tls=ssl_object is not None, binding=binding))
+
+    def on_data(self, leg: Leg, data: bytes) -> None:
+        if self._proxy_header is not None and leg is self.frontend:
+            data = self._read_proxy_header(self._proxy_header, data)
+            if not data:
+                return
+        is_first, self._is_first_data = self._is_first_data and leg is self.frontend, False
+        if is_first and self._identity is not None and data[0] == TLS_HANDSHAKE:
+            assert leg.transport is not None
+            self._start(self._handshake(leg.transport, self._identity, data))
+        else:
+            self.feed(DataReceived(leg.side, data))
+
+    def _read_proxy_header(self, header: ProxyHeader, data: bytes) -> bytes:
+        """What the client itself has said, behind the words of the load balancer."""
+        try:
+            rest = header.feed(data)
+        except PgcryptError as error:
+            log.failure("connection refused", error, connection=self.number)
+            self.abort()
+            return b""
+        if rest is None:
+            return b""
+        self._proxy_header = None
+        self._visit.host = header.host or self._visit.host
+        return rest
+
+    def on_ended(self, leg: Leg) -> bool:
+        """That side sends nothing more. Returns whether it is still to be sent to."""
+        if leg is not self.frontend:
+            return False
+        self.feed(InputEnded())
+        return not self.session.is_closed
 
     def on_lost(self, leg: Leg) -> None:
         if not self.session.is_closed:
@@ -167,6 +239,7 @@ class Connection:
         if self._deadline is not None and self.session.is_ready:
             self._deadline.cancel()
             self._deadline = None
+            self._visit.logged_in()
             self._metrics.latency.observe(time.monotonic() - self._started)
         self.balance()
 
@@ -188,6 +261,11 @@ class Connection:
             self._finish_if_gone()
         elif isinstance(command, OpenBackend):
             self._start(self._open_backend())
+        elif isinstance(command, FindAccount):
+            self._start(self._find_account(command.user))
+        elif isinstance(command, NoteFailedLogin):
+            self._visit.failed()
+            log.get().info("login failed", connection=self.number, host=self._visit.host)
         elif isinstance(command, StartTls):
             self._start_tls(command.answer)
         elif isinstance(command, RelayCancel):
@@ -195,50 +273,72 @@ class Connection:
             self._metrics.cancels.inc()
             self._start(self._relay_cancel(command.packet))
         elif isinstance(command, RefreshCatalog):
-            self._start(self._refresh_catalog(wait=command.wait))
+            self._start(self._refresh_catalog(command))
 
     def _start(self, work: object) -> None:
         task: asyncio.Task[None] = self._loop.create_task(work)  # type: ignore[arg-type]  # a coroutine
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._on_done)
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:  # what the session waits for will never come
+            log.failure("connection failed", error, connection=self.number)
+            self.abort()
+
+    async def _find_account(self, user: str) -> None:
+        try:
+            await self._visit.admit(user)
+            account = await self._visit.find_account(user)
+        except PgcryptError as error:
+            self.feed(LoginDenied(error))
+        else:
+            self.feed(account)
 
     async def _open_backend(self) -> None:
         try:
+            await self._visit.admit(self.session.user)
             await self._upstream.connect(lambda: self._backend)
-        except TimeoutError:
-            self.feed(BackendFailed("the server did not answer in time"))
-        except OSError:
-            self.feed(BackendFailed("the server refused the connection"))
+        except ConnectFailed as error:
+            self.feed(BackendFailed(str(error)))
+        except PgcryptError as error:
+            self.feed(LoginDenied(error))
 
     async def _relay_cancel(self, packet: bytes) -> None:
         await self._upstream.cancel(packet)
         self.frontend.close()
         self._finish_if_gone()
 
-    async def _refresh_catalog(self, *, wait: bool) -> None:
+    async def _refresh_catalog(self, command: RefreshCatalog) -> None:
         error = await self._world.refresh_catalog()
-        if wait:
-            self.feed(WorldChanged(self._world.planner, self._world.keyring, error))
+        if command.wait:
+            self.feed(WorldChanged(self._world.planner, self._world.keyring, error, answers=command.number))
 
     def _start_tls(self, answer: bytes) -> None:
-        transport = self.frontend.transport
+        transport, identity = self.frontend.transport, self._identity
         assert transport is not None
-        assert self._tls_context is not None
+        assert identity is not None
+        transport.pause_reading()  # what comes now belongs to TLS
         transport.write(answer)
-        self._start(self._handshake(transport, self._tls_context))
+        self._start(self._handshake(transport, identity, None))
 
-    async def _handshake(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
+    async def _handshake(self, transport: asyncio.Transport, identity: tls.Identity, direct: bytes | None) -> None:
+        leg = self.frontend
         try:
-            made = await self._loop.start_tls(transport, self.frontend, context, server_side=True)
-        except (OSError, ssl.SSLError, asyncio.CancelledError):
-            self.abort()
+            made, data = await client_tls.start(transport, identity.context, direct=direct)
+        except (OSError, asyncio.CancelledError) as error:  # ssl.SSLError is an OSError
+            transport.abort()
+            leg.connection_lost(None)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            log.get().info("TLS handshake failed", connection=self.number, host=self._visit.host)
             return
-        if made is None:
-            self.abort()
-            return
-        self.frontend.transport = made
-        made.set_write_buffer_limits(HIGH_WATER_BYTES)
-        self.feed(TlsStarted())
+        made.set_protocol(leg)
+        leg.connection_made(made)
+        self.feed(TlsStarted(identity.binding, tls.names_of_peer(made.get_extra_info("ssl_object"))))
+        if data:
+            leg.data_received(data)
 
     # -- flow and end
 
@@ -277,4 +377,5 @@ class Connection:
             if task is not current:
                 task.cancel()
         self._world.unsubscribe(self.feed)
+        self._visit.left()
         self._on_closed(self)

@@ -6,18 +6,23 @@ import asyncio
 import contextlib
 import itertools
 import os
-import ssl
+import socket
+from dataclasses import dataclass
 from typing import cast
 
 from pgcrypt_proxy.errors import ConfigError, PgcryptError
 from pgcrypt_proxy.server import log
-from pgcrypt_proxy.server.connection import Connection, Leg
+from pgcrypt_proxy.server.connection import Connection
+from pgcrypt_proxy.server.doorkeeper import Doorkeeper
 from pgcrypt_proxy.server.metrics import Metrics
+from pgcrypt_proxy.server.seats import Seat
 from pgcrypt_proxy.server.settings import Settings
+from pgcrypt_proxy.server.tls import Identity, TlsFiles
 from pgcrypt_proxy.server.upstream import Upstream
 from pgcrypt_proxy.server.world import World
 from pgcrypt_proxy.session.session import Session
 from pgcrypt_proxy.wire.backend import error_response
+from pgcrypt_proxy.wire.proxy_header import ProxyHeader
 
 BACKLOG = 1024
 DRAIN_STEP_S = 0.1
@@ -31,6 +36,42 @@ class TooManyConnections(PgcryptError):
     kind = "limit"
 
 
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """The address is that of other processes, too; the Unix socket, which listens, is theirs as well."""
+
+    local_socket: socket.socket | None
+
+
+def cannot_listen(where: str, error: OSError) -> ConfigError:
+    reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+    return ConfigError(
+        f"cannot listen on {where}: {reason}",
+        hint="The port is taken, or the address is not this machine's. Set listen_host and listen_port.",
+    )
+
+
+def local_socket(settings: Settings, port: int) -> socket.socket | None:
+    """A bound Unix socket where the settings want one. Raises ConfigError.
+
+    Bound under another name first: whoever closes it and removes that name takes it from nobody.
+    """
+    if settings.unix_socket_dir is None:
+        return None
+    path = f"{settings.unix_socket_dir}/.s.PGSQL.{port}"
+    made = socket.socket(socket.AF_UNIX)
+    first = f"{path}.{os.getpid()}"
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(first)
+        made.bind(first)
+        os.replace(first, path)
+    except OSError as error:
+        made.close()
+        raise ConfigError(f"cannot listen on {path}: {os.strerror(error.errno or 0)}") from None
+    return made
+
+
 class Listener:
     """The sockets that clients connect to, and the connections made from them."""
 
@@ -40,13 +81,17 @@ class Listener:
         world: World,
         upstream: Upstream,
         metrics: Metrics,
-        tls_context: ssl.SSLContext | None,
+        files: TlsFiles,
+        doorkeeper: Doorkeeper,
+        sharing: Sharing | None = None,
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         self._world = world
         self._upstream = upstream
         self._metrics = metrics
-        self._tls_context = tls_context
+        self._files = files
+        self._doorkeeper = doorkeeper
+        self._sharing = sharing
         self._servers: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
         self._numbers = itertools.count(1)
@@ -55,39 +100,55 @@ class Listener:
     async def open(self) -> None:
         """Listen. Raises ConfigError when the address is taken or not ours."""
         loop = asyncio.get_running_loop()
-        settings = self._settings
-        try:
-            server = await loop.create_server(
-                self._accept, settings.listen_host, settings.listen_port, backlog=BACKLOG, reuse_address=True
-            )
-        except OSError as error:
-            raise ConfigError(
-                f"cannot listen on {settings.listen_host}:{settings.listen_port}: {os.strerror(error.errno or 0)}",
-                hint="The port is taken, or the address is not this machine's. Set listen_host and listen_port.",
-            ) from None
-        self._servers.append(server)
-        self.port = server.sockets[0].getsockname()[1]
-        if settings.unix_socket_dir is not None:
-            path = f"{settings.unix_socket_dir}/.s.PGSQL.{self.port}"
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+        settings, sharing = self.settings, self._sharing
+        for host in settings.listen_host.split(","):
             try:
-                self._servers.append(await loop.create_unix_server(self._accept, path, backlog=BACKLOG))
+                server = await loop.create_server(
+                    self._accept,
+                    host.strip(),
+                    self.port,
+                    backlog=BACKLOG,
+                    reuse_address=True,
+                    reuse_port=sharing is not None,
+                )
             except OSError as error:
-                raise ConfigError(f"cannot listen on {path}: {os.strerror(error.errno or 0)}") from None
+                self.stop_accepting()
+                raise cannot_listen(f"{host}:{self.port}", error) from None
+            self._servers.append(server)
+            self.port = server.sockets[0].getsockname()[1]
+        local = sharing.local_socket if sharing is not None else local_socket(settings, self.port)
+        if local is not None:
+            self._servers.append(await loop.create_unix_server(self._accept_local, sock=local, backlog=BACKLOG))
 
-    def _accept(self) -> Leg:
-        if len(self._connections) >= self._settings.max_connections:
+    def _accept(self) -> asyncio.BaseProtocol:
+        settings = self.settings
+        header = ProxyHeader() if settings.proxy_protocol == "v2" else None
+        return self._welcome(self._files.client, tls_required=settings.tls == "require", header=header)
+
+    def _accept_local(self) -> asyncio.BaseProtocol:
+        """A Unix socket has no use for TLS, and libpq does not ask for it there."""
+        return self._welcome(None, tls_required=False)
+
+    def _welcome(
+        self, identity: Identity | None, *, tls_required: bool, header: ProxyHeader | None = None
+    ) -> asyncio.BaseProtocol:
+        seats = self._doorkeeper.seats
+        if not seats.take(Seat.CONNECTION, self.settings.max_connections):
             self._metrics.connections_refused.inc()
-            return _Refuser()  # type: ignore[return-value]  # a protocol of the same shape
+            return _Refuser()
+        if (visit := self._doorkeeper.visit()) is None:
+            seats.give(Seat.CONNECTION)
+            self._metrics.connections_refused.inc()
+            return _Refuser()
         session = Session(
             self._world.planner,
             self._world.keyring,
             self._metrics,
-            database_name=self._settings.database_name,
-            tls_available=self._tls_context is not None,
-            tls_required=self._settings.tls == "require",
-            max_message_bytes=self._settings.max_message_bytes,
+            database_name=self.settings.database_name,
+            tls_available=identity is not None,
+            tls_required=tls_required,
+            login=self._doorkeeper.rules,
+            max_message_bytes=self.settings.max_message_bytes,
         )
         connection = Connection(
             session,
@@ -95,8 +156,10 @@ class Listener:
             world=self._world,
             upstream=self._upstream,
             metrics=self._metrics,
-            tls_context=self._tls_context,
-            login_timeout_s=self._settings.authentication_timeout_s,
+            identity=identity,
+            visit=visit,
+            proxy_header=header,
+            login_timeout_s=self.settings.authentication_timeout_s,
             on_closed=self._on_closed,
         )
         self._connections.add(connection)
@@ -105,7 +168,10 @@ class Listener:
         return connection.frontend
 
     def _on_closed(self, connection: Connection) -> None:
+        if connection not in self._connections:
+            return
         self._connections.discard(connection)
+        self._doorkeeper.seats.give(Seat.CONNECTION)
         self._metrics.connections.set(len(self._connections))
 
     def stop_accepting(self) -> None:
@@ -115,7 +181,7 @@ class Listener:
     async def drain(self) -> None:
         """Let what runs come to its end, until the deadline; then drop the rest."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._settings.drain_timeout_s
+        deadline = loop.time() + self.settings.drain_timeout_s
         while self._connections and loop.time() < deadline:
             for connection in tuple(self._connections):
                 connection.shut_down()

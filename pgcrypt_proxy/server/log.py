@@ -3,15 +3,21 @@
 A field's value is a number, a truth value or a short identifier; texts of
 exceptions, statements and values have no way in. Control characters are
 escaped, so that a name from a client cannot forge a line.
+
+Nobody waits for the log and nothing fails by it: lines for which standard error
+has no room, or no reader any more, are lost, and how many is told in the next.
 """
 
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
+import os
+import select
 import sys
 import warnings
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
@@ -36,8 +42,12 @@ FIELDS: dict[str, type | tuple[type, ...]] = {
     "signal": str,
     "reason": str,  # fixed texts of ours
     "mode": str,
+    "worker": int,
+    "lost": int,  # lines that could not be written
 }
 _ALWAYS = ("event", "level", "timestamp")
+#: What is always written of a line: less than a pipe that can be written to has room for (PIPE_BUF).
+MAX_LINE = 4096
 
 
 def _only_known(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -57,18 +67,54 @@ def _clean(text: str) -> str:
     return shown[:MAX_TEXT]
 
 
-def configure(level: str = "info", stream: TextIO | None = None) -> None:
-    """Send all logging of the process to `stream` (standard error) in this form."""
+class Unfailing(io.TextIOBase):
+    """Lines to a file descriptor: written whole at once, or lost."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lost = 0
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+
+    def write(self, line: str) -> int:
+        if self._lost:
+            line = f'{line.rstrip()[:-1]}, "lost": {self._lost}}}\n'
+        try:
+            states = self._poll.poll(0)
+            if not states or states[0][1] & (select.POLLERR | select.POLLHUP | select.POLLNVAL):
+                self._lost += 1
+            else:
+                os.write(self._descriptor, line.encode("utf-8", "backslashreplace")[:MAX_LINE])
+                self._lost = 0
+        except OSError:
+            self._lost += 1
+        return len(line)
+
+
+def _standard_error() -> TextIO:
+    try:
+        return cast("TextIO", Unfailing(sys.stderr.fileno()))
+    except (OSError, ValueError, AttributeError):  # there is none, or it is no file
+        return sys.stderr
+
+
+def configure(level: str = "info", stream: TextIO | None = None, *, worker: int | None = None) -> None:
+    """Send all logging of the process to `stream` (standard error) in this form; `worker` is the process's number."""
     number = getattr(logging, level.upper())
+
+    def number_worker(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        return event if worker is None else {**event, "worker": worker}
+
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            number_worker,
             _only_known,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(stream or sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(stream or _standard_error()),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()

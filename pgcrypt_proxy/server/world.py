@@ -1,105 +1,130 @@
 """What all connections share: the rules, the catalog's planner, and the unwrapped keys, kept current.
 
 Work on the database is psycopg's blocking kind, done one job at a time in a
-thread; its results are put in force on the event loop. DDL anywhere is told by
-NOTIFY (channel `pgcrypt_catalog`) and found by a slow poll besides; keys are
-unwrapped anew ahead of their end, and seals are granted ahead of their use.
+thread; its results are put in force on the event loop. DDL anywhere, and every
+change of the keyring, is told by NOTIFY; DDL is found by a slow poll besides.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg
 
 from pgcrypt_proxy.crypto.keyring import Keyring
 from pgcrypt_proxy.crypto.providers import KekProvider, make_provider
+from pgcrypt_proxy.crypto.providers.metered import Metered
 from pgcrypt_proxy.errors import ConfigError, PgcryptError, PolicyError, Refusal
-from pgcrypt_proxy.ops import catalog_loader
-from pgcrypt_proxy.ops.connect import connect
-from pgcrypt_proxy.ops.keyring_store import DEFAULT_BLOCK, Grant, KeyringStore
+from pgcrypt_proxy.ops import catalog_loader, sealed_types
+from pgcrypt_proxy.ops.keyring_store import Providers, make_providers
 from pgcrypt_proxy.policy.load import load
 from pgcrypt_proxy.policy.model import Policy
 from pgcrypt_proxy.server import log
+from pgcrypt_proxy.server.database import CATALOG_CHANNEL, KEYRING_CHANNEL, Database
+from pgcrypt_proxy.server.key_keeper import Clock, KeyKeeper
 from pgcrypt_proxy.server.metrics import Metrics
 from pgcrypt_proxy.server.settings import Settings
 from pgcrypt_proxy.session.events import WorldChanged
 from pgcrypt_proxy.sql.catalog import Catalog
 from pgcrypt_proxy.sql.planner import Planner
 
-T = TypeVar("T")
-
-CHANNEL = "pgcrypt_catalog"
-SEALS_AT_ONCE = 4 * DEFAULT_BLOCK
 TICK_S = 0.5
 RETRY_S = 2.0
-#: Fraction of the keys' time after which they are unwrapped anew.
-REFRESH_AT = 0.5
+
+ProviderMaker = Callable[[str, Mapping[str, str]], KekProvider]
+
+
+@dataclass(frozen=True, slots=True)
+class NewRules:
+    """Rules that were read and checked, with all that they need. In force nowhere yet."""
+
+    policy: Policy
+    catalog: Catalog
+    providers: Providers
+    keyring: Keyring
 
 
 class World:
     """Made by `open` before the loop serves; `run` keeps it current until it is cancelled."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        *,
+        clock: Clock = time.monotonic,
+        make_provider: ProviderMaker = make_provider,
+    ) -> None:
         self._settings = settings
         self._metrics = metrics
-        self._jobs = ThreadPoolExecutor(1, thread_name_prefix="database")
-        self._connection: psycopg.Connection | None = None
+        self._clock = clock
+        self._make_provider = make_provider
+        self._database = Database(settings.database_url, connect_timeout_s=int(settings.connect_timeout_s))
         self._version = 0
-        self._has_missed = False
         self._subscribers: set[Callable[[WorldChanged], None]] = set()
         self._refreshing: asyncio.Task[str | None] | None = None
-        self._wants_refresh = asyncio.Event()
+        self._keys: KeyKeeper | None = None
         self.policy: Policy
         self.planner: Planner
-        self.keyring: Keyring
-        self._provider: KekProvider
 
     # -- start
 
     def open(self) -> None:
         """Load everything, and check that the rules are in force. Raises ConfigError, PolicyError, KeyUnavailable."""
         self.policy = load(self._settings.rules)
-        self._provider = make_provider(self.policy.keyring.provider, self.policy.keyring.options)
-        connection = self._connected()
+        providers = self._providers(self.policy)
+        connection = self._database.connected()
         _check_encoding(connection)
-        catalog = self._load_catalog()
-        check_armed(catalog)
-        self.keyring = self._unlock(None)
+        catalog = self._load_catalog(connection, self.policy)
+        self._check_rules(catalog)
+        self._keys = KeyKeeper(
+            self._database, self._metrics, providers, self._tell, ttl_s=self._settings.key_ttl_s, clock=self._clock
+        )
+        self._keys.open(_data_classes(self.policy))
         self.planner = self._make_planner(catalog)
 
-    def _connected(self) -> psycopg.Connection:
-        if self._connection is None or self._connection.closed:
-            self._connection = connect(
-                self._settings.database_url, connect_timeout_s=int(self._settings.connect_timeout_s)
-            )
-            self._connection.execute(f"LISTEN {CHANNEL}")
-            self._has_missed = True  # what was told while nobody listened
-        return self._connection
+    @property
+    def keys(self) -> KeyKeeper:
+        assert self._keys is not None, "open comes first"
+        return self._keys
 
-    def _load_catalog(self) -> Catalog:
+    @property
+    def keyring(self) -> Keyring:
+        """The unwrapped keys that are in force."""
+        return self.keys.keyring
+
+    def _providers(self, policy: Policy) -> Providers:
+        def metered(name: str, options: Mapping[str, str]) -> KekProvider:
+            return Metered(self._make_provider(name, options), self._metrics.kms_call)
+
+        return make_providers(policy.keyring, metered)
+
+    def _load_catalog(self, connection: psycopg.Connection, policy: Policy) -> Catalog:
         self._version += 1
-        return catalog_loader.load(self._connected(), self.policy, version=self._version)
+        catalog = catalog_loader.load(connection, policy, version=self._version)
+        if self._may_wait and sealed_types.lacking(catalog):
+            sealed_types.prepare(connection, policy)
+            catalog = catalog_loader.load(connection, policy, version=self._version)
+        return catalog
+
+    @property
+    def _may_wait(self) -> bool:
+        """Whether columns that rules name may be missing, until DDL through the proxy makes them."""
+        return self._settings.absent_columns == "wait"
+
+    def _check_rules(self, catalog: Catalog) -> None:
+        check_armed(catalog, may_wait=self._may_wait)
+        for column in catalog.ruled.values():
+            if not column.relation_oid:
+                log.get().warning("column waits for its table", column=column.qualified_name)
 
     def _make_planner(self, catalog: Catalog) -> Planner:
         return Planner(catalog, max_statement_bytes=self._settings.max_statement_bytes)
-
-    def _data_classes(self) -> set[str]:
-        return {rule.data_class for rule in self.policy.rules}
-
-    def _unlock(self, older: Keyring | None) -> Keyring:
-        store = KeyringStore(self._connected(), self._provider)
-        self._metrics.keyring_unwrapped()
-        if older is None:
-            needs = dict.fromkeys(self._data_classes(), SEALS_AT_ONCE)
-            return store.unlock_with_grants(needs, ttl_s=self._settings.key_ttl_s)
-        return store.unlock(self._data_classes(), ttl_s=self._settings.key_ttl_s)
 
     # -- for connections
 
@@ -114,24 +139,27 @@ class World:
 
         Whoever asks while a load that began earlier is under way gets the one after it.
         """
-        if self._refreshing is not None:
+        # A load that is done began before, too: that must be asked of it, as nobody clears it away.
+        if self._refreshing is not None and not self._refreshing.done():
             with contextlib.suppress(Exception):
                 await asyncio.shield(self._refreshing)
-        if self._refreshing is None:
+        if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.ensure_future(self._refresh_catalog())
-            self._refreshing.add_done_callback(lambda _: setattr(self, "_refreshing", None))
         return await asyncio.shield(self._refreshing)
 
     async def _refresh_catalog(self) -> str | None:
+        policy = self.policy
         try:
-            catalog = await self._job(self._load_catalog)
+            catalog = await self._database.run(lambda c: self._load_catalog(c, policy))
         except PgcryptError as error:
             self._metrics.catalog_loads.labels("error").inc()
             log.failure("catalog not loaded", error)
-            if isinstance(error, PolicyError) and self.planner.blocked is None:
+            if isinstance(error, PolicyError) and self.planner.blocked is None and policy is self.policy:
                 self._block(error)
             return "the catalog could not be read"
         self._metrics.catalog_loads.labels("ok").inc()
+        if policy is not self.policy:  # the rules were reloaded meanwhile: what was loaded is not theirs
+            return await self._refresh_catalog()
         if self.planner.blocked is not None or not same(catalog, self.planner.catalog):
             self.planner = self._make_planner(catalog)
             self._tell()
@@ -152,106 +180,77 @@ class World:
         for on_change in tuple(self._subscribers):
             on_change(event)
 
-    async def _job(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._jobs, work)
-
     # -- upkeep
 
     async def run(self) -> None:
         """Keep catalog, keys and grants current. Never returns."""
         next_poll = time.monotonic() + self._settings.catalog_poll_s
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wants_refresh.wait(), TICK_S)
-            wanted = self._wants_refresh.is_set()
-            self._wants_refresh.clear()
-            try:
-                wanted = await self._job(self._was_notified) or wanted
-                if wanted or time.monotonic() >= next_poll:
-                    next_poll = time.monotonic() + self._settings.catalog_poll_s
-                    await self.refresh_catalog()
-                await self._keep_keys()
-            except PgcryptError as error:
-                log.failure("upkeep failed", error)
-                await asyncio.sleep(RETRY_S)
-            self._metrics.key_expiry.set(max(self.keyring.expires_at - time.monotonic(), 0))
-
-    def _was_notified(self) -> bool:
-        """Whether DDL was told since the last look; reads what has come, waits for nothing."""
         try:
-            was_told = bool(list(self._connected().notifies(timeout=0)))
-        except psycopg.OperationalError:
-            return False  # the connection was lost; the next one finds what was missed
-        missed, self._has_missed = self._has_missed, False
-        return was_told or missed
+            while True:
+                await asyncio.sleep(TICK_S)
+                try:
+                    heard = await self._database.run(self._database.heard)
+                    if KEYRING_CHANNEL in heard:
+                        self.keys.want_renewal()
+                    await self.keys.tick(_data_classes(self.policy))
+                    if CATALOG_CHANNEL in heard or time.monotonic() >= next_poll:
+                        next_poll = time.monotonic() + self._settings.catalog_poll_s
+                        await self.refresh_catalog()
+                except PgcryptError as error:
+                    log.failure("upkeep failed", error)
+                    await asyncio.sleep(RETRY_S)
+        finally:
+            await self.keys.stop()
 
-    async def _keep_keys(self) -> None:
-        left = self.keyring.expires_at - time.monotonic()
-        low = [name for name in self._data_classes() if self.keyring.remaining_seals(name) < SEALS_AT_ONCE // 2]
-        if left < self._settings.key_ttl_s * REFRESH_AT:
-            await self._renew_keys()
-        for name in low:
-            given = await self._job(functools.partial(self._grant, name))
-            if given.key_id not in self.keyring.key_ids:
-                await self._renew_keys()
-            self.keyring.grant_seals(given.key_id, given.count)
+    async def prepare_rules(self, paths: Sequence[Path]) -> NewRules:
+        """Read and check rule files, and load what they need. Raises PgcryptError; changes nothing."""
+        policy = await asyncio.to_thread(load, tuple(paths))
+        providers = self._providers(policy)
+        catalog = await self._database.run(lambda c: self._load_catalog(c, policy))
+        self._check_rules(catalog)
+        return NewRules(policy, catalog, providers, await self.keys.make(providers, _data_classes(policy), None))
 
-    def _grant(self, data_class: str) -> Grant:
-        return KeyringStore(self._connected(), self._provider).grant(data_class, SEALS_AT_ONCE)
-
-    async def _renew_keys(self) -> None:
+    def put_rules(self, new: NewRules) -> None:
+        """Let these rules be in force, for live connections too. DDL may have come meanwhile: refresh the catalog."""
         older = self.keyring
-        made = await self._job(lambda: self._unlock(older))
-        made.carry_grants(older)
-        self.keyring = made
+        self.policy = new.policy
+        self.planner = self._make_planner(new.catalog)
+        self.keys.put(new.providers, new.keyring)
         self._tell()
         older.zeroise()
-
-    async def reload_rules(self) -> None:
-        """Read the rule files again; bad ones change nothing and are logged."""
-        before = self.policy, self._provider
-        try:
-            policy = load(self._settings.rules)
-            provider = make_provider(policy.keyring.provider, policy.keyring.options)
-            self.policy, self._provider = policy, provider
-            catalog = await self._job(self._load_catalog)
-            check_armed(catalog)
-            keyring = await self._job(lambda: self._unlock(None))
-        except PgcryptError as error:
-            self.policy, self._provider = before
-            log.failure("rules not reloaded", error)
-            return
-        older = self.keyring
-        self.planner, self.keyring = self._make_planner(catalog), keyring
-        self._tell()
-        older.zeroise()
-        log.get().info("rules reloaded", count=len(policy.rules))
 
     def close(self) -> None:
-        self._jobs.shutdown(wait=True, cancel_futures=True)
-        if self._connection is not None:
-            self._connection.close()
-        with contextlib.suppress(AttributeError):
-            self.keyring.zeroise()
+        if self._keys is not None:
+            self._keys.close()
+        self._database.close()
+
+
+def _data_classes(policy: Policy) -> set[str]:
+    return {rule.data_class for rule in policy.rules}
 
 
 def same(one: Catalog, other: Catalog) -> bool:
     """Whether two catalogs say the same, their versions apart."""
-    return (one.relations, one.tainted_functions, one.unmet_rules) == (
+    return (one.relations, one.tainted_functions, one.unmet_rules, one.ruled) == (
         other.relations,
         other.tainted_functions,
         other.unmet_rules,
+        other.ruled,
     )
 
 
-def check_armed(catalog: Catalog) -> None:
-    """Every rule must be in force: a named column that holds plaintext would be no protection. Raises PolicyError."""
+def check_armed(catalog: Catalog, *, may_wait: bool = False) -> None:
+    """Every rule must be in force: a named column that holds plaintext would be no protection. Raises PolicyError.
+
+    `may_wait`: columns that are not there are those of tables to come.
+    """
     late = [c.qualified_name for c in catalog.protected_columns if not c.is_armed]
-    late += [f"{schema}.{table}" for schema, table in sorted(catalog.unmet_rules)]
+    late += [] if may_wait else [f"{schema}.{table}" for schema, table in sorted(catalog.unmet_rules)]
     if late:
         raise PolicyError(
             f"the rules name columns that are not sealed: {', '.join(late)}",
-            hint="Create their tables, then run: pgcrypt-proxy protect --all",
+            hint="Create their tables, then run: pgcrypt-proxy protect --all. If migrations through the proxy are to"
+            " create them, set absent_columns: wait.",
             sqlstate="55000",
         )
 

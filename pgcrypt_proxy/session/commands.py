@@ -19,6 +19,18 @@ class OpenBackend:
 
 
 @dataclass(frozen=True, slots=True)
+class FindAccount:
+    """Look up what logs this user in; answer with `AccountFound` or `LoginDenied`. Names nobody knows have answers."""
+
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoteFailedLogin:
+    """This client's password was wrong."""
+
+
+@dataclass(frozen=True, slots=True)
 class StartTls:
     """Send `answer` (b"S") on the frontend leg, then take the TLS handshake as server; answer with `TlsStarted`."""
 
@@ -32,14 +44,16 @@ class RelayCancel:
     packet: bytes
 
 
+#: Of a refresh that is not about the session's own DDL.
+UNNUMBERED = 0
+
+
 @dataclass(frozen=True, slots=True)
 class RefreshCatalog:
-    """Load the catalog anew; answer this session with `WorldChanged`.
-
-    `wait` says that the session holds its frontend's messages until the answer.
-    """
+    """Load the catalog anew. `wait`: the session wants to hear of it, by a `WorldChanged` that answers `number`."""
 
     wait: bool
+    number: int = UNNUMBERED
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +63,6 @@ class CloseConnection:
     side: Side
 
 
-Command = SendData | OpenBackend | StartTls | RelayCancel | RefreshCatalog | CloseConnection
+Command = (
+    SendData | OpenBackend | FindAccount | NoteFailedLogin | StartTls | RelayCancel | RefreshCatalog | CloseConnection
+)

@@ -11,17 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pgcrypt_proxy.errors import BackendProtocolError, CatalogDrift, PgcryptError
-from pgcrypt_proxy.session import error_fields
+from pgcrypt_proxy.session import copy, error_fields
 from pgcrypt_proxy.session.commands import RefreshCatalog
-from pgcrypt_proxy.session.link import IDLE, Link, Work
+from pgcrypt_proxy.session.link import IDLE, Link, Work, course_of
+from pgcrypt_proxy.session.opening import RowOpener
 from pgcrypt_proxy.session.reply_queue import Answer, Expected, Request
 from pgcrypt_proxy.session.results import NO_PROTECTED_COLUMNS, Outputs, Result, drift, parameter_description
-from pgcrypt_proxy.wire import rows
-from pgcrypt_proxy.wire.backend import ErrorResponse, ParameterStatus, ReadyForQuery, error_response
+from pgcrypt_proxy.wire.backend import CommandComplete, ErrorResponse, ParameterStatus, ReadyForQuery, error_response
 
 #: ParseComplete, BindComplete, CloseComplete, NoData, PortalSuspended, EmptyQueryResponse have no body.
 EMPTY_KINDS = frozenset(b"123nsI")
 ROW_KINDS = frozenset(b"Dd")
+COPY_DATA = frozenset(b"d")
+DATA_ROWS = frozenset(b"D")
 
 #: How the server fails what was sent in place of a refused message.
 UNDEFINED_FUNCTION, INVALID_STATEMENT_NAME = "42883", "26000"
@@ -29,6 +31,7 @@ _FAILS_WITH = {
     Request.QUERY: UNDEFINED_FUNCTION,
     Request.PARSE: UNDEFINED_FUNCTION,
     Request.BIND: INVALID_STATEMENT_NAME,
+    Request.FUNCTION_CALL: UNDEFINED_FUNCTION,
 }
 
 Handler = Callable[[bytes, Expected[Work]], bytes | None]
@@ -49,19 +52,23 @@ class FromBackend:
             ord("I"): self.on_command_complete,
             ord("G"): self.on_copy_in_response,
             ord("H"): self.on_copy_out_response,
+            ord("c"): self.on_copy_done,
             ord("Z"): self.on_ready_for_query,
         }
 
     def pump(self) -> None:
         """Deal with all complete messages that came."""
         link = self._link
+        link.queue.unfold(course_of)
         while not link.is_closed:
             head = link.queue.head
-            if head is not None and self._passes_rows(head):
-                run, count = link.backend.take_run(ROW_KINDS)
+            if head is not None and head.work.copy_out is not None:
+                run, count = link.backend.take_run(COPY_DATA)
                 if count:
-                    link.to_frontend.append(run)
+                    link.to_frontend.append(head.work.copy_out.messages(run))
                     continue
+            elif head is not None and head.request in _ROWS and head.answer is Answer.FORWARD and self._take_rows(head):
+                continue
             raw = link.backend.take()
             if raw is None:
                 return
@@ -73,6 +80,15 @@ class FromBackend:
                 return
             if shown is not None:
                 link.to_frontend.append(shown)
+
+    def _part_of_long_row(self) -> bytes:
+        backend = self._link.backend
+        if not backend.is_in_parts:
+            head = backend.long_head()
+            if head is None or head[0] not in ROW_KINDS:
+                return b""
+            backend.start_parts(with_header=True)
+        return backend.take_part()
 
     def on_message(self, raw: bytes) -> bytes | None:
         """One message; returns what the application gets."""
@@ -134,30 +150,20 @@ class FromBackend:
         work = entry.work
         if entry.request is Request.QUERY:
             work.result = result
-            work.openers = None
+            work.opener = None
         elif entry.request is Request.DESCRIBE_STATEMENT:
             if work.statement is not None:
                 work.statement.result = result
         elif work.portal is not None:
-            work.portal.result = result
-            statement = work.statement
-            if statement is not None and statement.result is None and not statement.may_return_any_rows:
-                statement.result = Result(result.outputs)
+            work.portal.describe(result)
 
     def on_data_row(self, raw: bytes, entry: Expected[Work]) -> bytes:
-        """A row of a result with protected columns (others pass in runs, see `pump`)."""
-        work = entry.work
-        result = self._result(entry)
-        if result is None:
+        """A row that `_take_rows` left: of a result that the server did not describe, or that nobody gets to see."""
+        if entry.answer is Answer.FORWARD or self._result(entry) is None:
             raise BackendProtocolError("the server sent rows of a result that it did not describe")
-        if result.outputs is None:
-            return raw
-        if work.openers is None:
-            work.openers = self._openers(work, result.outputs, result.format_codes)
-        return rows.replace(raw, work.openers)
+        return raw
 
-    def _openers(self, work: Work, outputs: Outputs, codes: tuple[int, ...]) -> list[Callable[[bytes], bytes] | None]:
-        values, codec = self._link.values, self._link.client_codec
+    def opener(self, work: Work, outputs: Outputs, codes: tuple[int, ...]) -> RowOpener:
         portal = work.portal
         if portal is not None and portal.result is None:
             # The description was the statement's, which does not know the portal's formats.
@@ -165,10 +171,7 @@ class FromBackend:
             codes = asked if len(asked) > 1 else (asked or (0,)) * len(outputs)
         if len(codes) != len(outputs):
             raise BackendProtocolError("the server's result has other columns than it described")
-        return [
-            None if column is None else values.opener(column, code, codec)
-            for column, code in zip(outputs, codes, strict=True)
-        ]
+        return self._link.openers.of(outputs, codes)
 
     def on_command_complete(self, raw: bytes, entry: Expected[Work]) -> bytes:
         work = entry.work
@@ -179,16 +182,40 @@ class FromBackend:
                 raise BackendProtocolError("the server accepted what must fail")
             if planned.is_ddl:
                 self._link.is_ddl_pending = True
+            if planned.command_tag is not None:
+                raw = CommandComplete(planned.command_tag.encode()).encode()
+        if (settled := work.on_complete.get(work.index)) is not None:
+            settled.settle()
         work.index += 1
-        work.result = work.openers = None
+        work.result = work.opener = work.copy_out = self._link.copy_in = None
         return raw
 
+    # -- COPY
+
     def on_copy_in_response(self, raw: bytes, entry: Expected[Work]) -> bytes:
-        self._link.queue.start_copy_in()
+        link, plan = self._link, copy.planned_copy(entry.work)
+        link.queue.start_copy_in()
+        if plan is not None:
+            link.copy_in = copy.CopyIn(plan, link, entry.work)
+            try:
+                copy.check_response(raw, plan)
+            except CatalogDrift as error:
+                link.commands.append(RefreshCatalog(wait=False))
+                link.copy_in.fail(error)
         return raw
 
     def on_copy_out_response(self, raw: bytes, entry: Expected[Work]) -> bytes:
-        entry.work.result = NO_PROTECTED_COLUMNS
+        plan = copy.planned_copy(entry.work)
+        if plan is None:
+            entry.work.result = NO_PROTECTED_COLUMNS
+        else:
+            copy.check_response(raw, plan)
+            entry.work.copy_out = copy.CopyOut(plan, self._link)
+        return raw
+
+    def on_copy_done(self, raw: bytes, entry: Expected[Work]) -> bytes:
+        if entry.work.copy_out is not None:
+            entry.work.copy_out.check_done()
         return raw
 
     def on_ready_for_query(self, raw: bytes, entry: Expected[Work]) -> bytes | None:
@@ -196,10 +223,19 @@ class FromBackend:
         link.transaction_status = ReadyForQuery.decode(raw).status
         for change in entry.work.changes:
             change.settle()
-        if link.is_ddl_pending and link.transaction_status == IDLE:
-            link.is_ddl_pending = False
-            link.commands.append(RefreshCatalog(wait=False))
+        if link.transaction_status == IDLE and (link.is_ddl_pending or link.is_reshaped):
+            self._ask_for_catalog()
         return raw if entry.answer in (Answer.FORWARD, Answer.REPLACE) else None
+
+    def _ask_for_catalog(self) -> None:
+        """DDL is committed, or gone: the shared catalog must know. This session hears when, if it must."""
+        link = self._link
+        if link.reshaped != link.reshaped_asked and not len(link.queue):
+            link.reshaped_asked = link.reshaped
+            link.commands.append(RefreshCatalog(wait=True, number=link.reshaped))
+        elif link.is_ddl_pending:
+            link.commands.append(RefreshCatalog(wait=False))
+        link.is_ddl_pending = False
 
     # -- errors
 
@@ -212,9 +248,12 @@ class FromBackend:
             link.is_server_ending = True
             return self._shown_fields(raw, head)
         head, dropped = link.queue.fail()
+        link.copy_in = None
         for entry in dropped or [head]:
             if entry.work.own is not None:
                 entry.work.own.on_dropped()
+            for unsettled in entry.work.on_complete.values():
+                unsettled.drop()
         for entry in dropped:
             for change in entry.work.changes:
                 change.drop()
@@ -223,9 +262,10 @@ class FromBackend:
         refusal = self._refusal(head)
         if refusal is not None and response.sqlstate == _FAILS_WITH.get(head.request):
             head.answer = Answer.FORWARD
-            return error_response(refusal)
+            return error_response(refusal, link.encoding.codec)
         head.answer = Answer.FORWARD
-        return self._shown_fields(raw, head)
+        stopped = copy.replaced_error(response, head.work)
+        return self._shown_fields(raw, head) if stopped is None else error_response(stopped)
 
     def _refusal(self, head: Expected[Work]) -> PgcryptError | None:
         """Our own error, if the request was to fail at this point."""
@@ -238,15 +278,27 @@ class FromBackend:
 
     def _shown_fields(self, raw: bytes, head: Expected[Work] | None) -> bytes:
         plan, lengths = (head.work.plan, head.work.lengths) if head is not None else (None, {})
-        return error_fields.for_client(raw, plan, lengths, self._link.planner.catalog)
+        return error_fields.for_client(raw, plan, lengths, self._link.planner.catalog, self._link.encoding.codec)
 
     # -- rows
 
-    def _passes_rows(self, head: Expected[Work]) -> bool:
-        if head.request not in _ROWS or head.answer is not Answer.FORWARD:
-            return False
+    def _take_rows(self, head: Expected[Work]) -> bool:
+        """Pass on the rows that came, opened if the result has protected columns; returns whether any came."""
         result = self._result(head)
-        return result is not None and result.outputs is None
+        if result is None:
+            return False
+        link, work = self._link, head.work
+        run, count = link.backend.take_run(ROW_KINDS if result.outputs is None else DATA_ROWS)
+        if result.outputs is None:
+            run = run or self._part_of_long_row()
+            link.to_frontend.append(run)
+            return bool(run)
+        if not count:
+            return False
+        if work.opener is None:
+            work.opener = self.opener(work, result.outputs, result.format_codes)
+        work.opener.open(run, link.to_frontend)
+        return True
 
     def _result(self, entry: Expected[Work]) -> Result | None:
         """What the rows of this Query or Execute hold, as far as it is known."""

@@ -9,17 +9,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from pgcrypt_proxy.errors import FrontendProtocolError, PgcryptError, ProtocolError, Refusal
-from pgcrypt_proxy.session.encodings import is_rewritable
+from pgcrypt_proxy.session.copy import CopyMessages
 from pgcrypt_proxy.session.link import Link, Work
 from pgcrypt_proxy.session.planning import Hold, Planned, Planning
+from pgcrypt_proxy.session.prepared import PreparedBySql, Text
 from pgcrypt_proxy.session.reply_queue import Answer, Request
-from pgcrypt_proxy.session.statements import MAX_KEPT_BIND_BYTES, NEVER_PREPARED, Portal, Statement, check_not_reserved
+from pgcrypt_proxy.session.statements import (
+    MAX_KEPT_BIND_BYTES,
+    NEVER_PREPARED,
+    NO_BATCH,
+    Portal,
+    Statement,
+    check_not_reserved,
+)
 from pgcrypt_proxy.sql import refuse
-from pgcrypt_proxy.sql.plan import UNTOUCHED, Plan, Use
+from pgcrypt_proxy.sql.plan import UNTOUCHED, Plan, Use, sealed_beside
 from pgcrypt_proxy.sql.planner import REFUSED_STATEMENT
-from pgcrypt_proxy.wire.frontend import FLUSH, SYNC, TERMINATE, Bind, Close, Describe, Parse, Query
+from pgcrypt_proxy.values.types import UNKNOWN_OID
+from pgcrypt_proxy.wire import codes, writer
+from pgcrypt_proxy.wire.frontend import FLUSH, SYNC, Bind, Close, Describe, Execute, Parse, Query, bind_names
+from pgcrypt_proxy.wire.reader import MalformedMessage
 
 BYTEA_OID, BYTEA_ARRAY_OID = 17, 1001
 STATEMENT, PORTAL = ord("S"), ord("P")
@@ -27,6 +39,10 @@ STATEMENT, PORTAL = ord("S"), ord("P")
 REFUSED_QUERY = Query(REFUSED_STATEMENT.encode()).encode()
 #: The server looks up the statement first: it fails with 26000, touches no portal, and skips to Sync.
 REFUSED_BIND = Bind(b"", NEVER_PREPARED, (), (), ()).encode()
+#: In place of a Sync with a body, of which the server reads no more than that it is there.
+BAD_SYNC = writer.message(codes.SYNC, b"\0")
+#: No function has OID 0: the server says so before it reads any argument.
+REFUSED_CALL = writer.message(codes.FUNCTION_CALL, writer.oid(0))
 
 #: FirstNormalObjectId of PostgreSQL: what comes with it has smaller OIDs.
 FIRST_NORMAL_OBJECT_ID = 16_384
@@ -39,8 +55,9 @@ class FromFrontend:
     def __init__(self, link: Link, planning: Planning) -> None:
         self._link = link
         self._planning = planning
-        self._may_copy = False
-        self._is_batch_doomed = False
+        self._prepared = PreparedBySql(link, planning)
+        self.copies = CopyMessages(link)
+        self.is_batch_doomed = False
         self._handlers: dict[int, Callable[[bytes], None]] = {
             ord("Q"): self.on_query,
             ord("P"): self.on_parse,
@@ -52,9 +69,9 @@ class FromFrontend:
             ord("S"): self.on_sync,
             ord("F"): self.on_function_call,
             ord("X"): self.on_terminate,
-            ord("d"): self.on_copy,
-            ord("c"): self.on_copy,
-            ord("f"): self.on_copy,
+            ord("d"): self.copies.on_message,
+            ord("c"): self.copies.on_message,
+            ord("f"): self.copies.on_message,
         }
 
     def on_message(self, raw: bytes) -> None:
@@ -62,35 +79,51 @@ class FromFrontend:
         handler = self._handlers.get(raw[0])
         if handler is None:
             raise FrontendProtocolError(f"invalid frontend message type {raw[0]}")
-        if self._link.queue.is_skipping and raw[0] not in b"SX":
-            return
-        if self._is_batch_doomed and raw[0] not in b"SXH":
+        if self.ignores(raw[0]):
             return
         try:
             handler(raw)
-        except ProtocolError as error:
-            # A sound frame with an unsound body: the server would say ERROR and go on.
-            self._refuse(raw, PgcryptError(error.message, sqlstate=error.code))
         except PgcryptError as error:
-            self._refuse(raw, error)
+            self.refuse(raw, error)
+
+    def ignores(self, kind: int) -> bool:
+        """Whether a message of that type is skipped now."""
+        return (self._link.queue.is_skipping and kind not in b"SX") or (self.is_batch_doomed and kind not in b"SXH")
 
     # -- simple query
 
     def on_query(self, raw: bytes) -> None:
         link = self._link
-        self._await_settings()
-        planned = self._planning.plan(Query.decode(raw).text, extended=False)
-        plan = planned.plan
+        self.await_settings()
+        text = self._prepared.read(self._planning.plan(Query.decode(raw).text, extended=False))
+        plan = text.planned.plan
         work = Work(plan)
-        self._check_executed(plan)
         if not plan.is_untouched:
             self._check_settings(plan)
             self._check_keys(plan)
-            text, work.lengths = link.values.render(plan.pieces)
-            raw = Query(text.encode()).encode()
-        self._may_copy = plan.refusal is None
+            rendered = self._rendered(text.planned, work)
+            plan = work.plan
+            raw = Query(link.encoding.encoded(rendered)).encode()
+        work.on_complete = self._prepared.changes(plan, text.made, NO_BATCH)
+        self.copies.may_copy = plan.refusal is None
         link.note_settings(plan)
+        link.note_shape(plan)
         self._expect_query(raw, work)
+
+    def _rendered(self, planned: Planned, work: Work) -> str:
+        """The text with its literals sealed; of several statements, one with an unsound literal fails in its place."""
+        errors: list[PgcryptError] = []
+        while True:
+            try:
+                text, work.lengths = self._link.values.render(work.plan.pieces)
+                return text
+            except PgcryptError as error:
+                known = {e.position for e in errors}
+                if len(work.plan.statements) < 2 or error.position is None or error.position in known:
+                    raise
+                self._link.observer.refused(error)
+                errors.append(error)
+                work.plan = self._link.planner.with_failures(planned.sql, planned.resolved, errors)
 
     def _expect_query(self, raw: bytes, work: Work, error: PgcryptError | None = None) -> None:
         """A Query takes away the unnamed statement and the unnamed portal, whether or not it fails."""
@@ -107,26 +140,29 @@ class FromFrontend:
         link = self._link
         parse = Parse.decode(raw)
         check_not_reserved(parse.statement_name)
-        self._await_settings()
-        planned = self._planning.plan(parse.query, extended=True)
-        plan = planned.plan
+        self.await_settings()
+        text = self._prepared.read(self._planning.plan(parse.query, extended=True))
+        plan = text.planned.plan
         self._check_settings(plan)
-        self._check_executed(plan)
-        statement = self._statement(parse, planned)
+        statement = self._statement(parse, text)
         work = Work(plan, statement)
         if not plan.is_untouched:
-            text, work.lengths = link.values.render(plan.pieces)
+            self._prepared.check_name(parse.statement_name)
+            rendered, work.lengths = link.values.render(plan.pieces)
             oids = upstream_type_oids(plan, parse.parameter_type_oids)
-            raw = Parse(parse.statement_name, text.encode(), oids).encode()
+            raw = Parse(parse.statement_name, link.encoding.encoded(rendered), oids).encode()
         work.changes = (link.statements.change(statement.name, statement, link.queue.batch),)
         link.expect(raw, Request.PARSE, work)
-        self._is_batch_doomed = plan.refusal is not None
+        self.is_batch_doomed = plan.refusal is not None
 
-    def _statement(self, parse: Parse, planned: Planned) -> Statement:
+    def _statement(self, parse: Parse, text: Text) -> Statement:
+        planned = text.planned
         return Statement(
             name=parse.statement_name,
             sql=planned.sql,
             plan=planned.plan,
+            executed=text.executed,
+            text_plan=text.text_plan,
             parameter_type_oids=tuple(parse.parameter_type_oids),
             resolved=planned.resolved,
             version=self._link.planner.catalog.version,
@@ -136,28 +172,42 @@ class FromFrontend:
 
     def on_bind(self, raw: bytes) -> None:
         link = self._link
-        portal_name, statement_name = _two_names(raw)
+        portal_name, statement_name = bind_names(raw)
         check_not_reserved(portal_name)
-        self._await_settings()
-        statement = self._known_statement(statement_name)
+        self.await_settings()
+        statement = self.known_statement(statement_name)
         self._check_settings(statement.plan)
         portal = Portal(statement)
         work = Work(statement.plan, statement, portal)
-        if statement.plan.is_untouched and len(raw) <= MAX_KEPT_BIND_BYTES:
+        if self.passes_bind(statement) and len(raw) <= MAX_KEPT_BIND_BYTES:
             portal.bind = raw
         else:
-            bind = Bind.decode(raw)
-            portal.formats = tuple(bind.result_format_codes)
-            if statement.plan.parameters:
-                raw = self._rewritten_bind(bind, statement).encode()
-            if not statement.plan.is_untouched:
-                self._check_keys(statement.plan)
+            raw, portal.formats = self.rewritten_bind(raw, statement)
+        if not statement.plan.is_untouched:
+            self._check_keys(statement.plan)
         work.changes = (link.portals.change(portal_name, portal, link.queue.batch),)
         link.expect(raw, Request.BIND, work)
 
+    def passes_bind(self, statement: Statement) -> bool:
+        """Whether a Bind of it goes to the server as it came."""
+        if not statement.passes_parameters:
+            return False
+        plan = statement.plan
+        return not plan.parameters or plan.is_optional or self._link.encoding.is_rewritable
+
+    def rewritten_bind(self, raw: bytes, statement: Statement) -> tuple[bytes, tuple[int, ...]]:
+        """The Bind for the server, and the formats of the result. Raises PgcryptError."""
+        bind = Bind.decode(raw)
+        if statement.plan.is_about_prepared:
+            # PREPARE and EXECUTE take no parameters, though some can be declared for them.
+            raw = replace(bind, parameter_format_codes=(), parameters=(None,) * len(bind.parameters)).encode()
+        elif not self.passes_bind(statement):
+            raw = self._rewritten_bind(bind, statement).encode()
+        return raw, bind.result_format_codes
+
     def _rewritten_bind(self, bind: Bind, statement: Statement) -> Bind:
         plan, values = statement.plan, self._link.values
-        if not is_rewritable(self._link.client_codec):
+        if not self._link.encoding.is_rewritable:
             raise Refusal(
                 "parameters for protected columns cannot be read in this client encoding",
                 hint="SET client_encoding TO 'UTF8'.",
@@ -204,11 +254,13 @@ class FromFrontend:
             plan = UNTOUCHED
             if statement is not None:
                 self._planning.check_current(statement)
+                self._prepared.check(statement)
                 plan = statement.plan
                 statement.described_in = batch
             link.expect(raw, Request.DESCRIBE_STATEMENT, Work(plan, statement))
         elif describe.kind == PORTAL:
             portal = link.portals.get(describe.name, batch) or Portal(None)
+            self._prepared.check(portal.statement)
             portal.described_in = batch
             link.expect(raw, Request.DESCRIBE_PORTAL, Work(_plan_of(portal), portal.statement, portal))
         else:
@@ -216,19 +268,26 @@ class FromFrontend:
 
     def on_execute(self, raw: bytes) -> None:
         link = self._link
-        name = raw[5 : raw.index(0, 5)]
+        name_end = raw.find(0, 5)
+        if name_end + 5 != len(raw):
+            Execute.decode(raw)  # raises what is wrong
+        name = raw[5:name_end]
         check_not_reserved(name)
         batch = link.queue.batch
         portal = link.portals.get(name, batch) or Portal(None)
         plan = _plan_of(portal)
+        self._prepared.check(portal.statement)
+        work = Work(plan, portal.statement, portal)
+        work.on_complete = self._prepared.changes(plan, self._prepared.made_by(portal.statement), batch)
         if portal.needs_description(batch):
             portal.described_in = batch
             described = Work(plan, portal.statement, portal)
             link.expect(Describe(PORTAL, name).encode(), Request.DESCRIBE_PORTAL, described, Answer.SKIP)
-        self._may_copy = plan.refusal is None
+        self.copies.may_copy = plan.refusal is None
         link.executions += 1
         link.note_settings(plan)
-        link.expect(raw, Request.EXECUTE, Work(plan, portal.statement, portal))
+        link.note_shape(plan)
+        link.expect(raw, Request.EXECUTE, work)
 
     def on_close(self, raw: bytes) -> None:
         link = self._link
@@ -243,12 +302,14 @@ class FromFrontend:
             raise PgcryptError(f"invalid CLOSE message subtype {close.kind}", sqlstate="08P01")
 
     def on_flush(self, raw: bytes) -> None:
-        self._link.to_backend.append(FLUSH)
+        if len(raw) != len(FLUSH):
+            raise MalformedMessage("invalid message format")
+        self._link.to_backend.append(raw)
 
     def on_sync(self, raw: bytes) -> None:
-        self._is_batch_doomed = False
+        self.is_batch_doomed = False
         self._link.executions += 1
-        self._link.expect(SYNC, Request.SYNC)
+        self._link.expect(SYNC if len(raw) == len(SYNC) else BAD_SYNC, Request.SYNC)
 
     # -- others
 
@@ -263,78 +324,57 @@ class FromFrontend:
         self._link.executions += 1
         self._link.expect(raw, Request.FUNCTION_CALL)
 
-    def on_copy(self, raw: bytes) -> None:
-        """CopyData, CopyDone, CopyFail: the server ignores them outside COPY, and need not see them then."""
-        link = self._link
-        if len(link.queue) == 0 or not (self._may_copy or link.queue.is_copying_in):
-            return
-        if raw[0] == ord("d"):
-            link.to_backend.append(raw)
-        else:
-            link.expect(raw, Request.COPY_END)
-
     def on_terminate(self, raw: bytes) -> None:
-        sent = self._link.to_backend.copy()
-        self._link.terminate(None)
-        self._link.to_backend += [*sent, TERMINATE]
+        self._link.end_frontend()
 
     # -- checks
 
-    def _known_statement(self, name: bytes) -> Statement:
+    def known_statement(self, name: bytes) -> Statement:
         """The statement that a Bind may use. What the session did not see prepared could hold anything."""
         statement = self._link.statements.get(name, self._link.queue.batch)
         if statement is None or statement.plan.refusal is not None:
             shown = name.decode("utf-8", "replace")
             raise PgcryptError(
                 f'prepared statement "{shown}" does not exist' if name else "unnamed prepared statement does not exist",
-                hint="A statement made by SQL's PREPARE can be run by SQL's EXECUTE only." if name else None,
                 sqlstate="26000",
             )
+        self._planning.await_shape()
         self._planning.check_current(statement)
         self._planning.check_names(statement)
+        self._prepared.check(statement)
         return statement
 
-    def _check_executed(self, plan: Plan) -> None:
-        """SQL's EXECUTE hands its arguments to the server as they are. Raises Refusal."""
-        link = self._link
-        for planned in plan.statements:
-            if planned.executes is None:
-                continue
-            executed = link.statements.get(planned.executes.encode(), link.queue.batch)
-            if executed is not None and not executed.plan.is_untouched:
-                raise Refusal(
-                    f'EXECUTE is not possible on prepared statement "{planned.executes}",'
-                    " which works on protected columns",
-                    hint="Run it by the extended query protocol, as it was prepared.",
-                )
-
-    def _await_settings(self) -> None:
+    def await_settings(self) -> None:
         """Wait for a change of settings that is sure to be answered, since its Sync was sent. Raises Hold."""
         if self._link.is_in_doubt and self._link.queue.is_synced:
             raise Hold
 
     def _check_settings(self, plan: Plan) -> None:
         """Behind a change of settings in the same batch no value can be read for certain. Raises Refusal."""
-        if self._link.is_in_doubt and not plan.is_untouched and plan.refusal is None:
+        is_free = plan.is_untouched or plan.is_optional
+        if self._link.is_in_doubt and not is_free and plan.refusal is None:
             raise refuse.unsettled_settings()
 
     def _check_keys(self, plan: Plan) -> None:
-        """A result that could not be opened must not be asked for. Raises KeyUnavailable."""
-        if any(s.outputs is not None and any(s.outputs) for s in plan.statements):
+        """What could not be opened, or sealed on its way, must not be asked for. Raises KeyUnavailable."""
+        if any(s.needs_keys for s in plan.statements):
             self._link.values.check_available()
 
-    def _refuse(self, raw: bytes, error: PgcryptError) -> None:
+    def refuse(self, raw: bytes, error: PgcryptError) -> None:
         """Let the server fail in place of this message, and answer with `error`."""
         link = self._link
+        if isinstance(error, ProtocolError):
+            # A sound frame with an unsound body: the server would say ERROR and go on.
+            error = PgcryptError(error.message, sqlstate=error.code)
         link.observer.refused(error)
         if raw[0] == ord("Q"):
-            self._may_copy = False
+            self.copies.may_copy = False
             self._expect_query(REFUSED_QUERY, Work(), error)
         elif raw[0] == ord("F"):
-            raise FrontendProtocolError(error.message)
+            link.expect(REFUSED_CALL, Request.FUNCTION_CALL, Work(), Answer.REPLACE, error)
         else:
             link.expect(REFUSED_BIND, Request.BIND, Work(), Answer.REPLACE, error)
-            self._is_batch_doomed = True
+            self.is_batch_doomed = True
 
 
 def upstream_type_oids(plan: Plan, declared: tuple[int, ...]) -> tuple[int, ...]:
@@ -344,7 +384,9 @@ def upstream_type_oids(plan: Plan, declared: tuple[int, ...]) -> tuple[int, ...]
     oids = []
     for use in plan.parameters:
         if use.use is Use.PASS:
-            oids.append(declared[use.client_index] if use.client_index < len(declared) else 0)
+            oid = declared[use.client_index] if use.client_index < len(declared) else 0
+            beside = sealed_beside(use, plan.parameters) if oid in (0, UNKNOWN_OID) else None
+            oids.append(beside.type_oid if beside is not None else oid)
         else:
             oids.append(BYTEA_ARRAY_OID if use.use.is_array else BYTEA_OID)
     return tuple(oids)
@@ -352,12 +394,3 @@ def upstream_type_oids(plan: Plan, declared: tuple[int, ...]) -> tuple[int, ...]
 
 def _plan_of(portal: Portal) -> Plan:
     return UNTOUCHED if portal.statement is None else portal.statement.plan
-
-
-def _two_names(raw: bytes) -> tuple[bytes, bytes]:
-    """The first two strings of a message."""
-    end = raw.find(0, 5)
-    second_end = raw.find(0, end + 1)
-    if end < 0 or second_end < 0:
-        raise PgcryptError("invalid message format", sqlstate="08P01")
-    return raw[5:end], raw[end + 1 : second_end]

@@ -15,9 +15,9 @@ class Meter:
         self.clock = clock
         self._sums: dict[tuple[str, str], tuple[int, float]] = {}
 
-    def add(self, operation: str, data_class: str, seconds: float) -> None:
+    def add(self, operation: str, data_class: str, seconds: float, values: int = 1) -> None:
         count, total = self._sums.get((operation, data_class), (0, 0.0))
-        self._sums[operation, data_class] = count + 1, total + seconds
+        self._sums[operation, data_class] = count + values, total + seconds
 
     def report(self) -> None:
         if self._sums:

@@ -22,6 +22,9 @@ class Observer(Protocol):
     def refused(self, refusal: PgcryptError) -> None:
         """A statement was refused."""
 
+    def text(self, sql: str) -> None:
+        """A statement text was planned. It holds values: they must not be kept."""
+
 
 class SilentObserver:
     """An Observer that drops everything."""
@@ -36,4 +39,7 @@ class SilentObserver:
         pass
 
     def refused(self, refusal: PgcryptError) -> None:
+        pass
+
+    def text(self, sql: str) -> None:
         pass

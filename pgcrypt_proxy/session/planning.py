@@ -18,19 +18,25 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from pgcrypt_proxy.errors import Refusal
-from pgcrypt_proxy.session.commands import RefreshCatalog
-from pgcrypt_proxy.session.encodings import is_rewritable
-from pgcrypt_proxy.session.link import FAILED_TRANSACTION, Link, Work
-from pgcrypt_proxy.session.reply_queue import Answer, Request
+from pgcrypt_proxy.session.commands import UNNUMBERED, RefreshCatalog
+from pgcrypt_proxy.session.events import WorldChanged
+from pgcrypt_proxy.session.link import FAILED_TRANSACTION, Link
+from pgcrypt_proxy.session.question import Question
+from pgcrypt_proxy.session.reply_queue import Request
 from pgcrypt_proxy.session.results import drift
+from pgcrypt_proxy.session.shape import ShapeQuestion
 from pgcrypt_proxy.session.statements import RESERVED_PREFIX, Statement
-from pgcrypt_proxy.sql.mention import text_mentions
+from pgcrypt_proxy.sql.mention import RelationName, text_mentions
 from pgcrypt_proxy.sql.plan import UNTOUCHED, NeedsNames, Plan, StatementPlan
 from pgcrypt_proxy.sql.planner import REFUSED_STATEMENT
-from pgcrypt_proxy.wire.frontend import FLUSH, SYNC, Bind, Close, Execute, Parse
+from pgcrypt_proxy.wire.frontend import Bind, Close, Execute, Parse
 from pgcrypt_proxy.wire.rows import split
 
-NAME_QUESTION = b"SELECT pg_catalog.to_regclass($1)::pg_catalog.oid"
+NAME_QUESTION = (
+    b"SELECT CASE WHEN pg_catalog.left($1, 1) OPERATOR(pg_catalog.=) '+' THEN (pg_catalog.current_schema()"
+    b" OPERATOR(pg_catalog.=) pg_catalog.substr($1, 2)::pg_catalog.name)::pg_catalog.int4::pg_catalog.oid"
+    b" ELSE pg_catalog.to_regclass($1)::pg_catalog.oid END"
+)
 OWN_NAME = RESERVED_PREFIX + b"_names"
 TEXT_OID = 25
 MIN_REFRESH_INTERVAL_S = 1.0
@@ -64,56 +70,35 @@ def unresolved() -> Refusal:
 
 def _is_same(one: Plan, other: Plan) -> bool:
     """Whether two plans do the same to parameters, text and results."""
-    if one.is_untouched and other.is_untouched:
-        return True
+    if all(plan.is_untouched or plan.is_optional for plan in (one, other)):
+        return True  # what the server has of it may show columns as they were known then
     return one == other and one.refusal is None
 
 
-class NameQuestion:
+class NameQuestion(Question):
     """What some names mean, asked of the server; takes the answers in order."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__()
         self.names = names
         self.answers: dict[str, int] = {}
-        self.is_done = False
-        self.has_failed = False
 
     def ask(self, link: Link) -> None:
-        """Send the question. Swallows its errors too when it is a batch of its own."""
-        work = Work(own=self)
-        is_own_batch = link.queue.is_synced
-        answer = Answer.SKIP_ALL if is_own_batch else Answer.SKIP
-        link.expect(Parse(OWN_NAME, NAME_QUESTION, (TEXT_OID,)).encode(), Request.PARSE, work, answer)
+        requests = [(Request.PARSE, Parse(OWN_NAME, NAME_QUESTION, (TEXT_OID,)).encode())]
         for name in self.names:
-            bind = Bind(OWN_NAME, OWN_NAME, (), (name.encode(link.client_codec or "utf-8"),), ())
-            link.expect(bind.encode(), Request.BIND, work, answer)
-            link.expect(Execute(OWN_NAME, 0).encode(), Request.EXECUTE, work, answer)
-            link.expect(Close(ord("P"), OWN_NAME).encode(), Request.CLOSE, work, answer)
-        link.expect(Close(ord("S"), OWN_NAME).encode(), Request.CLOSE, work, answer)
-        if is_own_batch:
-            link.expect(SYNC, Request.SYNC, work, answer)
-        else:
-            link.to_backend.append(FLUSH)
-            self._closes_left = len(self.names) + 1
-
-    _closes_left = -1
+            bind = Bind(OWN_NAME, OWN_NAME, (), (link.encoding.encoded(name),), ())
+            requests += [
+                (Request.BIND, bind.encode()),
+                (Request.EXECUTE, Execute(OWN_NAME, 0).encode()),
+                (Request.CLOSE, Close(ord("P"), OWN_NAME).encode()),
+            ]
+        self.send(link, [*requests, (Request.CLOSE, Close(ord("S"), OWN_NAME).encode())])
 
     def on_reply(self, raw: bytes) -> None:
-        kind = raw[0]
-        if kind == ord("D"):
+        if raw[0] == ord("D"):
             (value,) = split(raw[5:])
             self.answers[self.names[len(self.answers)]] = int(value) if value is not None else 0
-        elif kind == ord("3"):
-            self._closes_left -= 1
-            self.is_done = self._closes_left == 0
-        elif kind == ord("Z"):
-            self.is_done = True
-
-    def on_dropped(self) -> None:
-        """An error answers it, or skipped it."""
-        self.has_failed = True
-        if self._closes_left > 0:
-            self.is_done = True
+        super().on_reply(raw)
 
 
 class Planning:
@@ -122,9 +107,11 @@ class Planning:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._question: NameQuestion | None = None
+        self._shape_question: ShapeQuestion | None = None
         self._is_refreshed = False
         self._is_awaiting_refresh = False
-        self._refreshed_at = float("-inf")
+        #: when the catalog was last asked about a relation that it lacks
+        self._asked_about: dict[RelationName, float] = {}
 
     def plan(self, text: bytes, *, extended: bool) -> Planned:
         """The plan of a statement's bytes. Raises Hold while an answer is awaited."""
@@ -134,16 +121,33 @@ class Planning:
             raise Hold
         started = link.clock()
         try:
-            sql = text.decode(link.client_codec or "undefined")
+            sql = text.decode(link.encoding.codec or "undefined")
         except (UnicodeError, LookupError):
             return self._observed(Planned("", self._undecodable(text)), started)
-        if not self._is_refreshed and link.planner.unknown_relations(sql, extended=extended):
-            self._refresh()
+        shown = self._ended(sql) if not link.is_shape_known else None
+        if shown is not None:
+            return self._observed(Planned(sql, shown), started)
+        try:
+            self.await_shape()
+        except Refusal as refusal:
+            return self._observed(Planned(sql, refused(refusal)), started)
+        is_under_way = link.is_reshaped or link.is_ddl_pending
         resolved = question.answers if question is not None else None
-        found = self._plan(sql, extended, resolved)
+        found, unknown = self._plan_and_unknown(sql, extended, resolved)
+        if not is_under_way and not self._is_refreshed:
+            self._await_catalog(unknown)
         if isinstance(found, NeedsNames):
             found = self._ask(found, question)
-        if not found.is_untouched and not is_rewritable(link.client_codec) and found.refusal is None:
+        if found.is_optional and (link.reads_storage or link.is_in_doubt or not link.encoding.is_rewritable):
+            found = found.unwritten
+        if found.refusal is None and not link.encoding.is_utf8 and any(s.copy is not None for s in found.statements):
+            found = refused(
+                Refusal(
+                    "COPY of protected columns is possible in client encoding UTF8 only",
+                    hint="SET client_encoding TO 'UTF8'.",
+                )
+            )
+        if not found.is_untouched and not link.encoding.is_rewritable and found.refusal is None:
             found = refused(
                 Refusal(
                     "a statement on protected columns cannot be rewritten in this client encoding",
@@ -151,6 +155,38 @@ class Planning:
                 )
             )
         return self._observed(Planned(sql, found, resolved), started)
+
+    def await_shape(self) -> None:
+        """Know what this session's own DDL made of protected tables.
+
+        Raises Hold while an answer is awaited, and Refusal when there is none to be had.
+        """
+        link = self._link
+        asked = self._shape_question
+        if asked is not None:
+            if not asked.is_done:
+                raise Hold
+            self._shape_question = None
+            if asked.has_failed and asked.is_own_batch:  # else it was skipped with the client's batch
+                raise Refusal("what protected tables are in this transaction could not be read", sqlstate="55000")
+            if not asked.has_failed and not link.is_shape_known:  # else the shared catalog came first
+                link.use_shape(asked.catalog(link), asked.sent)
+        if link.is_shape_known:
+            return
+        if not self._may_ask():
+            raise Refusal(
+                "current transaction is aborted, commands ignored until end of transaction block", sqlstate="25P02"
+            )
+        self._shape_question = ShapeQuestion(link.shared_catalog, link.reshaped)
+        self._shape_question.ask(link)
+        raise Hold
+
+    def _ended(self, sql: str) -> Plan | None:
+        """The plan of a text that only ends a transaction: it names no table, and works in a failed one."""
+        found = self._plan(sql, False, None)
+        if isinstance(found, Plan) and found.statements and all(s.ends_transaction for s in found.statements):
+            return found
+        return None
 
     def check_current(self, statement: Statement) -> None:
         """Under the present catalog a prepared statement's text must still mean the same. Raises CatalogDrift."""
@@ -182,7 +218,7 @@ class Planning:
 
     def _check_same(self, statement: Statement, resolved: Mapping[str, int] | None) -> None:
         again = self._plan(statement.sql, True, resolved)
-        if isinstance(again, NeedsNames) or not _is_same(again, statement.plan):
+        if isinstance(again, NeedsNames) or not _is_same(again, statement.text_plan or statement.plan):
             raise drift("prepared statements must be prepared anew")
 
     def forget(self) -> None:
@@ -190,25 +226,32 @@ class Planning:
         self._question = None
         self._is_refreshed = False
 
-    def on_world_changed(self) -> None:
-        if self._is_awaiting_refresh:
+    def on_world_changed(self, event: WorldChanged) -> None:
+        if self._is_awaiting_refresh and event.answers == UNNUMBERED:  # others' changes may be older than the question
             self._is_awaiting_refresh = False
             self._is_refreshed = True
 
     def _plan(self, sql: str, extended: bool, resolved: Mapping[str, int] | None) -> Plan | NeedsNames:
+        return self._plan_and_unknown(sql, extended, resolved)[0]
+
+    def _plan_and_unknown(
+        self, sql: str, extended: bool, resolved: Mapping[str, int] | None
+    ) -> tuple[Plan | NeedsNames, frozenset[RelationName]]:
         link = self._link
-        return link.planner.plan(
+        return link.planner.plan_and_unknown(
             sql,
             extended=extended,
             resolved=resolved,
             standard_conforming_strings=link.standard_conforming_strings and not link.is_in_doubt,
         )
 
-    def _refresh(self) -> None:
+    def _await_catalog(self, unknown: frozenset[RelationName]) -> None:
+        """Raises Hold, for a newer catalog, unless it was asked about each of these a moment ago."""
         now = self._link.clock()
-        if now - self._refreshed_at < MIN_REFRESH_INTERVAL_S:
+        recent = {n: at for n, at in self._asked_about.items() if now - at < MIN_REFRESH_INTERVAL_S}
+        if unknown <= recent.keys():
             return
-        self._refreshed_at = now
+        self._asked_about = recent | dict.fromkeys(unknown, now)
         self._is_awaiting_refresh = True
         self._link.commands.append(RefreshCatalog(wait=True))
         raise Hold
@@ -225,15 +268,20 @@ class Planning:
 
     def _ask_for(self, names: tuple[str, ...]) -> NoReturn:
         """Asks now, or raises Hold to do so later. Raises Refusal in a failed transaction."""
-        link = self._link
-        if link.queue.is_synced:
-            if len(link.queue):
-                raise Hold
-            if link.transaction_status == FAILED_TRANSACTION:
-                raise unresolved()
+        if not self._may_ask():
+            raise unresolved()
         self._question = NameQuestion(names)
-        self._question.ask(link)
+        self._question.ask(self._link)
         raise Hold
+
+    def _may_ask(self) -> bool:
+        """Whether the server would answer now: not in a failed transaction. Raises Hold until that is known."""
+        link = self._link
+        if not link.queue.is_synced:
+            return True
+        if len(link.queue):
+            raise Hold
+        return link.transaction_status != FAILED_TRANSACTION
 
     def _undecodable(self, text: bytes) -> Plan:
         """A text that is not valid in its encoding: the server judges it if it can speak of nothing protected."""
@@ -256,4 +304,5 @@ class Planning:
             disposition = "refused"
             link.observer.refused(plan.refusal)
         link.observer.statement(disposition, link.clock() - started)
+        link.observer.text(planned.sql)
         return planned

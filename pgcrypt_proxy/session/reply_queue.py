@@ -18,6 +18,7 @@ Four rules of the protocol live here and nowhere else:
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeVar
@@ -38,6 +39,7 @@ class Request(Enum):
     SYNC = "Sync"
     FUNCTION_CALL = "FunctionCall"
     COPY_END = "CopyDone"
+    COURSE = "Bind to Sync"  # several entries in one
 
     # Members are compared by identity; Enum's own hash is a Python function on the hot path.
     __hash__ = object.__hash__
@@ -101,10 +103,14 @@ class ReplyQueue(Generic[W]):
         self.is_skipping = False
         self.is_synced = True
         self.batch = 0
+        self._courses = 0
 
     def __len__(self) -> int:
         self._drop_markers()
         return len(self._entries)
+
+    def __iter__(self) -> Iterator[Expected[W]]:
+        return iter(self._entries)
 
     @property
     def head(self) -> Expected[W] | None:
@@ -127,6 +133,36 @@ class ReplyQueue(Generic[W]):
         elif request not in SELF_SYNCHRONISING and request is not Request.COPY_END:
             self.is_synced = False
         self._entries.append(entry)
+
+    @property
+    def course(self) -> Expected[W] | None:
+        """The head, if it is a COURSE."""
+        if not self._courses:
+            return None
+        head = self.head
+        return head if head is not None and head.request is Request.COURSE else None
+
+    def add_course(self, entry: Expected[W]) -> None:
+        """Note a whole batch, Sync included, that is sent in one piece while `is_synced`."""
+        assert self.is_synced
+        assert not self.is_copying_in
+        self.batch += 1
+        self.is_skipping = False
+        self._courses += 1
+        self._entries.append(entry)
+
+    def finish_course(self) -> None:
+        """The head, a COURSE, was answered as a whole."""
+        self._entries.popleft()
+        self._courses -= 1
+
+    def unfold(self, entries_of: Callable[[W], Iterable[Expected[W]]]) -> None:
+        """Put in the place of courses what they stand for: `match`, `fail` and `start_copy_in` know none."""
+        if self._courses:
+            self._courses = 0
+            old, self._entries = self._entries, deque()
+            for entry in old:
+                self._entries.extend(entries_of(entry.work) if entry.request is Request.COURSE else (entry,))
 
     def match(self, kind: int) -> Expected[W]:
         """The entry that a backend message of this kind answers; it is gone from the queue if that finishes it."""

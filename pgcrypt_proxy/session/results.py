@@ -35,16 +35,28 @@ NO_PROTECTED_COLUMNS = Result(None)
 
 
 class Descriptions:
-    """Reads RowDescriptions under one catalog; remembers those that concern no protected column."""
+    """Reads RowDescriptions under one catalog, and remembers what it found."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._provenance = {key: c for key, c in catalog.provenance.items() if c.is_armed}
+        #: Tables that lack columns which rules name, with the columns that they have: any other may be such a one.
+        self._lacking = {
+            oid: frozenset(c.attribute_number for c in relation.columns)
+            for oid, relation in catalog.relations.items()
+            if relation.absent
+        }
         self._unconcerned: dict[bytes, None] = {}
+        self._concerned: dict[tuple[bytes, int], tuple[Outputs | None, bytes, Result]] = {}
 
     def describe(self, raw: bytes, outputs: Outputs | None) -> tuple[bytes, Result]:
         """The RowDescription for the client, and what its rows hold. Raises CatalogDrift."""
-        if outputs is None and (not self._provenance or raw in self._unconcerned):
+        if outputs is None and (not (self._provenance or self._lacking) or raw in self._unconcerned):
             return raw, NO_PROTECTED_COLUMNS
+        # By identity: a plan's outputs are one object, kept alive here, and comparing them would cost more.
+        known = self._concerned.get((raw, id(outputs)))
+        if known is not None:
+            return known[1], known[2]
+        planned = outputs
         fields = RowDescription.decode(raw).fields
         found = tuple(self._provenance.get((f.table_oid, f.attribute_number)) for f in fields)
         if outputs is None:
@@ -53,6 +65,8 @@ class Descriptions:
             raise drift("the statement returns other columns than it was planned for")
         for field, column, provenance in zip(fields, outputs, found, strict=True):
             _check(field, column, provenance)
+            if column is None and field.type_oid == BYTEA_OID:
+                self._check_known(field)
         if not any(outputs):
             if len(raw) <= MAX_REMEMBERED_BYTES:
                 if len(self._unconcerned) >= MAX_REMEMBERED:
@@ -61,7 +75,17 @@ class Descriptions:
                     self._unconcerned[raw] = None
             return raw, NO_PROTECTED_COLUMNS
         shown = tuple(f if c is None else _logical(f, c) for f, c in zip(fields, outputs, strict=True))
-        return RowDescription(shown).encode(), Result(outputs, tuple(f.format_code for f in fields))
+        made = RowDescription(shown).encode(), Result(outputs, tuple(f.format_code for f in fields))
+        if len(raw) <= MAX_REMEMBERED_BYTES:
+            if len(self._concerned) >= MAX_REMEMBERED:
+                self._concerned.clear()
+            self._concerned[raw, id(planned)] = planned, *made
+        return made
+
+    def _check_known(self, field: FieldDescription) -> None:
+        present = self._lacking.get(field.table_oid)
+        if present is not None and field.attribute_number > 0 and field.attribute_number not in present:
+            raise drift("a result column is new, and rules name one that its table lacked")
 
 
 def _check(field: FieldDescription, column: ProtectedColumn | None, provenance: ProtectedColumn | None) -> None:
@@ -99,9 +123,8 @@ def parameter_description(raw: bytes, plan: Plan, declared: tuple[int, ...]) -> 
     for use, oid in zip(plan.parameters, upstream, strict=True):
         if use.use is Use.PASS:
             passed[use.client_index] = oid
-        elif not shown[use.client_index] and use.column is not None:
-            logical = use.cast or use.column.type
-            shown[use.client_index] = logical.array_oid if use.use.is_array else logical.oid
+        elif not shown[use.client_index]:
+            shown[use.client_index] = use.type_oid
     for index, oid in enumerate(shown):
         if index < len(declared) and declared[index] not in (0, UNKNOWN_OID):
             shown[index] = declared[index]

@@ -23,8 +23,10 @@ message with the head of `reply_queue.py`. Rows without protected columns pass
 in runs.
 
 Waiting is a held message. Planning may need the meaning of a name, which is
-asked of the server by messages of our own (`planning.py`), or a newer catalog
-(`RefreshCatalog`); a name may be unsettled. The frontend's next messages then
+asked of the server by messages of our own (`planning.py`), what this session's
+own DDL made of protected tables (`shape.py`), or a newer catalog
+(`RefreshCatalog`); a name may be unsettled; COPY data with protected columns wait
+for the server's CopyInResponse (`copy.py`). The frontend's next messages then
 stay in its buffer (`is_holding_frontend`: the server layer need not read on),
 and the held one is tried again from its beginning after every event. Handlers
 must therefore raise Hold or Unsettled before they change anything.
@@ -52,18 +54,24 @@ from pgcrypt_proxy.crypto.keyring import Keyring
 from pgcrypt_proxy.errors import PgcryptError
 from pgcrypt_proxy.session.commands import CloseConnection, Command
 from pgcrypt_proxy.session.events import (
+    AccountFound,
     BackendFailed,
     BackendOpened,
     ConnectionClosed,
     DataReceived,
     Event,
+    InputEnded,
+    LoginDenied,
     Side,
     TlsStarted,
     WorldChanged,
 )
+from pgcrypt_proxy.session.express import Express
 from pgcrypt_proxy.session.from_backend import FromBackend
 from pgcrypt_proxy.session.from_frontend import FromFrontend
 from pgcrypt_proxy.session.link import IDLE, Link, SessionFatal
+from pgcrypt_proxy.session.login import LoginRules
+from pgcrypt_proxy.session.long_messages import LongMessages
 from pgcrypt_proxy.session.observer import Observer
 from pgcrypt_proxy.session.planning import Hold, Planning
 from pgcrypt_proxy.session.startup import Phase, Startup
@@ -85,6 +93,7 @@ class Session:
         database_name: str | None = None,
         tls_available: bool = False,
         tls_required: bool = False,
+        login: LoginRules | None = None,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -94,17 +103,26 @@ class Session:
             database_name=database_name,
             tls_available=tls_available,
             tls_required=tls_required,
+            login=login or LoginRules(),
         )
         self._planning = Planning(self._link)
         self._from_frontend = FromFrontend(self._link, self._planning)
         self._from_backend = FromBackend(self._link)
+        self._long_messages = LongMessages(self._link, self._planning, self._from_frontend)
+        self._express = Express(self._link, self._from_frontend, self._from_backend)
         self._held: bytes | None = None
         self._is_first_data = True
+        self._has_input_ended = False
 
     @property
     def is_ready(self) -> bool:
         """Whether authentication is over."""
         return self._startup.phase is Phase.READY
+
+    @property
+    def user(self) -> str:
+        """The user that the client named, empty before it did."""
+        return self._startup.user
 
     @property
     def is_closed(self) -> bool:
@@ -114,7 +132,11 @@ class Session:
     @property
     def is_holding_frontend(self) -> bool:
         """Whether the frontend's messages wait in the buffer; reading more of them can be put off."""
-        return self._held is not None or self._startup.phase in (Phase.TLS, Phase.CONNECTING)
+        return self._held is not None or self._startup.phase in (
+            Phase.TLS,
+            Phase.ACCOUNT,
+            Phase.CONNECTING,
+        )
 
     @property
     def is_idle(self) -> bool:
@@ -147,13 +169,22 @@ class Session:
 
     def _on_data(self, event: DataReceived) -> None:
         link = self._link
+        is_ready = self._startup.phase is Phase.READY
+        if event.side is Side.FRONTEND and link.is_frontend_done:
+            return
         if event.side is Side.BACKEND:
+            if is_ready and self._express.take_replies(event.data):
+                self._pump_frontend()
+                return
             link.backend.feed(event.data)
             if self._startup.phase is not Phase.READY:
                 self._startup.on_backend()
             if self._startup.phase is Phase.READY:
                 self._from_backend.pump()
         else:
+            if is_ready and self._held is None and self._express.take_requests(event.data):
+                self._pump_frontend()
+                return
             if self._startup.phase is Phase.TLS:
                 self._startup.on_data_before_tls()
                 return
@@ -167,15 +198,25 @@ class Session:
         link = self._link
         if isinstance(event, WorldChanged):
             link.change_world(event.planner, event.keyring)
-            self._planning.on_world_changed()
+            if event.answers is not None and event.error is None:
+                link.settle_shape(event.answers)
+            self._planning.on_world_changed(event)
         elif isinstance(event, TlsStarted):
-            self._startup.on_tls_started()
+            self._startup.on_tls_started(event)
+        elif isinstance(event, AccountFound):
+            self._startup.on_account_found(event)
+        elif isinstance(event, LoginDenied):
+            link.terminate(event.error)
         elif isinstance(event, BackendOpened):
-            self._startup.on_backend_opened()
+            self._startup.on_backend_opened(event)
         elif isinstance(event, BackendFailed):
             self._startup.on_backend_failed(event.reason)
         elif isinstance(event, ConnectionClosed):
             self._on_closed(event.side)
+        elif isinstance(event, InputEnded):
+            self._has_input_ended = True
+            if not self.is_ready:
+                self._on_closed(Side.FRONTEND)
         self._pump_frontend()
 
     def _on_closed(self, side: Side) -> None:
@@ -195,9 +236,13 @@ class Session:
         if self._startup.phase is not Phase.READY:
             self._startup.on_frontend()
             return
-        while not link.is_closed:
-            raw = self._held if self._held is not None else link.frontend.take()
+        if self._held is None and not link.frontend.pending and not self._has_input_ended:
+            return
+        while not (link.is_closed or link.is_frontend_done):
+            raw = self._held if self._held is not None else self._long_messages.take()
             if raw is None:
+                if self._has_input_ended:
+                    self._end_input()
                 return
             try:
                 self._from_frontend.on_message(raw)
@@ -206,3 +251,11 @@ class Session:
                 return
             self._held = None
             self._planning.forget()
+
+    def _end_input(self) -> None:
+        """All that the application has sent was dealt with, and nothing more comes."""
+        link = self._link
+        if link.queue.is_copying_in or link.frontend.is_in_parts:
+            link.terminate(None)  # its data are not complete: the server learns it by the end of the connection
+        else:
+            link.end_frontend()

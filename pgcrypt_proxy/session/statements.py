@@ -3,19 +3,19 @@
 Knows names, plans and when a name's meaning is certain; sends nothing. What a
 name means is known only once the server has answered: until then the name is
 *unsettled*, and only messages of the same batch (up to the next Sync), which
-stand or fall with it, may rely on it. Entries outlive SQL's DEALLOCATE and
-DISCARD: the server then says that the name does not exist.
+stand or fall with it, may rely on it. SQL's PREPARE, DEALLOCATE and DISCARD ALL
+change the same names as Parse and Close do (see `prepared`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from pgcrypt_proxy.errors import PgcryptError, Refusal
 from pgcrypt_proxy.session.results import Result
-from pgcrypt_proxy.sql.plan import Plan
+from pgcrypt_proxy.sql.plan import Plan, Use
 from pgcrypt_proxy.wire.frontend import Bind
 
 #: Names of statements and portals that are the proxy's own.
@@ -25,6 +25,8 @@ NEVER_PREPARED = b"pgcrypt_proxy_refused"
 #: A Bind up to this size is kept as it came until its result formats are needed.
 MAX_KEPT_BIND_BYTES = 8192
 MAX_NAMES = 100_000
+#: A batch that no message belongs to: what is sent outside of batches is certain for none before it is answered.
+NO_BATCH = -1
 #: NAMEDATALEN - 1 in postgres: what is longer is cut, so that two names may be one.
 MAX_NAME_LENGTH = 63
 
@@ -44,9 +46,12 @@ class TooManyNames(PgcryptError):
 class Statement:
     """A prepared statement. `result` is known once the server has described it.
 
+    `executed` are the statements that SQL's EXECUTE in its text named when it was
+    planned; `text_plan` is then the plan of the text alone.
     `version` is the catalog's for which `plan` holds, `resolved` the names that
     were asked for it, `resolved_at` the count of executions at which they held;
-    `described_in` the batch in which the client's own Describe of it was sent.
+    `described_in` the batch in which the client's own Describe of it was sent;
+    `passes_parameters`: a Bind needs no rewriting.
     """
 
     name: bytes
@@ -58,7 +63,24 @@ class Statement:
     resolved_at: int = 0
     result: Result | None = None
     described_in: int = -1
+    executed: tuple[Statement | None, ...] = ()
+    text_plan: Plan | None = None
     may_return_any_rows: bool = False  # FETCH and EXECUTE: what they return is not in their text
+    passes_parameters: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.passes_parameters = _passes_parameters(self.plan, len(self.parameter_type_oids))
+
+
+def _passes_parameters(plan: Plan, declared: int) -> bool:
+    """Whether the server takes the client's parameters as they are: then it counts them, too."""
+    if plan.is_untouched:
+        return True
+    # PREPARE and EXECUTE take none, though some can be declared for them. Of those that are declared beyond the ones
+    # that the text uses, the server was not told.
+    if plan.is_about_prepared or declared > len(plan.parameters) > 0:
+        return False
+    return all(use.use is Use.PASS and use.client_index == at for at, use in enumerate(plan.parameters))
 
 
 @dataclass(slots=True, eq=False)
@@ -77,6 +99,13 @@ class Portal:
             self.formats = tuple(Bind.decode(self.bind).result_format_codes)
             self.bind = None
         return self.formats
+
+    def describe(self, result: Result) -> None:
+        """The server has described it, and with it its statement, but for the formats."""
+        self.result = result
+        statement = self.statement
+        if statement is not None and statement.result is None and not statement.may_return_any_rows:
+            statement.result = Result(result.outputs)
 
     def needs_description(self, batch: int) -> bool:
         """Whether rows could come of which nobody has said, or will have said by then, which columns they are."""
@@ -116,6 +145,23 @@ class Change(Generic[T]):
         """The server refused or skipped it: the name means what it meant before."""
         if self.names.latest.get(self.name) is self:
             del self.names.latest[self.name]
+
+
+@dataclass(slots=True, eq=False)
+class Forgetting(Generic[T]):
+    """DEALLOCATE in flight, of `name` or (None) of all. Until it is answered the names mean what they meant."""
+
+    names: Names[T]
+    name: bytes | None
+
+    def settle(self) -> None:
+        """The server did it. The unnamed statement stays."""
+        settled = self.names.settled
+        for name in [self.name] if self.name is not None else [name for name in settled if name]:
+            settled.pop(name[:MAX_NAME_LENGTH], None)
+
+    def drop(self) -> None:
+        """The server refused or skipped it."""
 
 
 class Names(Generic[T]):

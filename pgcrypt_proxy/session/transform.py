@@ -6,31 +6,47 @@ names or transactions. Whatever it raises is a PgcryptError without a value in i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
 from pgcrypt_proxy.crypto.envelope import FLAG_EQ, FLAG_EQCI
 from pgcrypt_proxy.crypto.keyring import Keyring, SealContext
 from pgcrypt_proxy.errors import InvalidValue, KeyUnavailable, OpenError, PgcryptError
+from pgcrypt_proxy.session.encodings import UTF8
 from pgcrypt_proxy.session.meter import Meter
 from pgcrypt_proxy.session.observer import Observer
+from pgcrypt_proxy.sql import refuse
 from pgcrypt_proxy.sql.catalog import ProtectedColumn
-from pgcrypt_proxy.sql.plan import LiteralSlot, ParameterUse, Use
-from pgcrypt_proxy.values import arrays, codec
+from pgcrypt_proxy.sql.plan import ELEMENT_USES, Assigned, LiteralSlot, ParameterUse, Use, declared_type, own_type
+from pgcrypt_proxy.values import arrays, casts, codec
+from pgcrypt_proxy.values.problems import no_cast
 from pgcrypt_proxy.values.settings import TextSettings
-from pgcrypt_proxy.values.types import UNKNOWN_OID, LogicalType, element_of, type_by_oid
+from pgcrypt_proxy.values.types import UNKNOWN_OID, LogicalType
 
 Opener = Callable[[bytes], bytes]
+Sealer = Callable[[bytes], bytes]
 
-#: Types whose values PostgreSQL's = compares with each other; their equality keys agree.
-_COMPARABLE = {"int2": "n", "int4": "n", "int8": "n", "numeric": "n", "text": "t", "varchar": "t"}
+#: A case-folded key that no text has: theirs begin with "c" or "u".
+_NO_TEXT = b"n"
+#: Values of these SQLSTATEs fail the COPY whatever ON_ERROR says: the server does so for what is not UTF-8, and takes
+#: the words that mean its clock.
+_NOT_SKIPPED = frozenset({"22021", "0A000"})
+#: Of these, only what has no digit is certain to be none for the server too: it reads more dates than the proxy.
+_BAD_DATETIME = "22007"
+_DIGIT = re.compile(rb"\d")
+_NO_BYTEA = b"\\x-"
+_WILDCARDS = re.compile(rb"[%_\\]")
 
 
 class Values:
-    """Seals and opens with one keyring. `settings` follow the session's ParameterStatus."""
+    """Seals and opens with one keyring. `settings` and `encoding` follow the session's ParameterStatus."""
 
     def __init__(self, keyring: Keyring, observer: Observer, meter: Meter) -> None:
         self.keyring = keyring
         self.settings = TextSettings()
+        self.encoding = UTF8
         self._observer = observer
         self._meter = meter
 
@@ -48,13 +64,16 @@ class Values:
         """The upstream parameter, in binary format, that the client's `value` becomes. `use` is not PASS."""
         column = use.column
         assert column is not None
-        if value is None:
-            return None
         try:
             if format_code not in (0, 1):
                 raise InvalidValue(f"unsupported format code: {format_code}", sqlstate="22023")
             declared = self._declared(column, declared_oid, use.use.is_array)
-            source = declared or use.cast or column.type
+            source = declared or use.cast or own_type(use.use, column, use.default)
+            _check_type(use.use, column, use.cast or source)
+            if value is None:
+                return None
+            if format_code == 0:
+                value = self.encoding.to_utf8(value)
             if use.use.is_array:
                 items = self._read_array(source, value, format_code)
                 return arrays.bytea_array([self._element(use.use, column, source, use.cast, item) for item in items])
@@ -66,23 +85,45 @@ class Values:
 
     def literal(self, slot: LiteralSlot) -> str:
         """The SQL text that stands for the literal upstream. Errors carry the literal's position."""
-        if slot.text is None:
-            return f"NULL::pg_catalog.bytea{'[]' if slot.use.is_array else ''}"
         column = slot.column
-        source = slot.cast or column.type
+        assigned = slot.assigned
+        if assigned is None:
+            read_as = source = slot.cast or own_type(slot.use, column, slot.default)
+        else:
+            read_as, source = assigned.given or assigned.declared, assigned.declared
         try:
-            text = slot.text.encode()
+            _check_type(slot.use, column, source)
+            if slot.text is None:
+                return f"NULL::pg_catalog.bytea{'[]' if slot.use.is_array else ''}"
+            text, literal_type = slot.text.encode(), codec.literal_type(read_as)
             if slot.use.is_array:
-                items = arrays.from_text(source.base, text, self.settings)
+                items = (
+                    None if item is None else self._assigned(assigned, item)
+                    for item in arrays.from_text(literal_type, text, self.settings)
+                )
                 made_items = (self._element(slot.use, column, source, slot.cast, item) for item in items)
                 elements = ",".join("NULL" if m is None else f'"\\\\\\\\x{m.hex()}"' for m in made_items)
                 return f"E'{{{elements}}}'::pg_catalog.bytea[]"
-            made = self._made(slot.use, column, source, slot.cast, self._read(source, text, 0))
+            data = self._assigned(assigned, codec.from_text(literal_type, text, self.settings))
+            made = self._made(slot.use, column, source, slot.cast, data)
             return f"E'\\\\x{made.hex()}'::pg_catalog.bytea"
         except PgcryptError as error:
             error.position = slot.position
             self._observer.failed(slot.use.value, error, column.qualified_name)
             raise
+
+    def _assigned(self, assigned: Assigned | None, data: bytes) -> bytes:
+        """The value after it became that of EXECUTE's parameter."""
+        if assigned is None:
+            return data
+        given = assigned.given
+        if given is None:
+            return codec.fit(assigned.declared, data, explicit=False)
+        if given.typmod != -1:
+            data = casts.convert(given.base, given, data, self.settings, explicit=True)
+        if given.base == assigned.declared:
+            return data
+        return casts.convert(given.base, assigned.declared, data, self.settings)
 
     def render(self, pieces: Sequence[str | LiteralSlot]) -> tuple[str, dict[LiteralSlot, int]]:
         """The rewritten text with every literal sealed, and how long each literal became."""
@@ -98,7 +139,7 @@ class Values:
     def _declared(self, column: ProtectedColumn, oid: int, is_array: bool) -> LogicalType | None:
         if oid in (0, UNKNOWN_OID):
             return None
-        found = element_of(oid) if is_array else type_by_oid(oid)
+        found = declared_type(column, oid, is_array=is_array)
         if found is None:
             raise InvalidValue(
                 f'column "{column.name}" is of type {column.type} but the parameter has another type',
@@ -109,22 +150,28 @@ class Values:
 
     def _read(self, source: LogicalType, value: bytes, format_code: int) -> bytes:
         if format_code == 1:
-            return codec.from_binary(source.base, value)
-        return codec.from_text(source.base, value, self.settings)
+            data = codec.from_binary(source.base, self._recoded(source, value))
+        else:
+            data = codec.from_text(source.base, value, self.settings)
+        # a parameter has no modifier, except that of its domain
+        return data if source.domain is None else codec.fit(source, data, explicit=False)
 
     def _read_array(self, source: LogicalType, value: bytes, format_code: int) -> list[bytes | None]:
         if format_code == 1:
-            return arrays.from_binary(source.base, value)
+            recoded = None if self.encoding.is_utf8 else partial(self._recoded, source)
+            return arrays.from_binary(source.base, value, recoded)
         return arrays.from_text(source.base, value, self.settings)
+
+    def _recoded(self, source: LogicalType, value: bytes) -> bytes:
+        """A client's binary value with its text, if it holds any, in UTF-8."""
+        return value if self.encoding.is_utf8 else codec.with_texts(source, value, self.encoding.to_utf8)
 
     def _made(
         self, use: Use, column: ProtectedColumn, source: LogicalType, cast: LogicalType | None, data: bytes
     ) -> bytes:
-        if use is Use.SEAL:
+        if use in (Use.SEAL, Use.ALIKE):
             return self._seal(column, source, cast, data)
-        term = self._term(column, source, cast, data)
-        assert term is not None
-        return term
+        return self._term(use, column, source, cast, data)
 
     def _element(
         self, use: Use, column: ProtectedColumn, source: LogicalType, cast: LogicalType | None, data: bytes | None
@@ -132,63 +179,90 @@ class Values:
         """One element of an array of terms or envelopes; NULL stays NULL."""
         if data is None:
             return None
-        return self._made(Use.SEAL if use is Use.SEAL_ARRAY else Use.TERM, column, source, cast, data)
+        return self._made(ELEMENT_USES[use], column, source, cast, data)
 
     def _cast(self, source: LogicalType, cast: LogicalType | None, data: bytes) -> tuple[LogicalType, bytes]:
         """The value after the statement's own cast."""
         if cast is None or cast == source.base:
             return source, data
-        return cast, codec.convert(source.base, cast, data, explicit=True)
+        return cast, casts.convert(source.base, cast, data, self.settings, explicit=True)
 
     def _seal(self, column: ProtectedColumn, source: LogicalType, cast: LogicalType | None, data: bytes) -> bytes:
         source, data = self._cast(source, cast, data)
         if source.base != column.type:
-            data = codec.convert(source.base, column.type, data)
+            data = casts.convert(source.base, column.type, data, self.settings)
         started = self._meter.clock()
         terms, flags = [], 0
         if "equality" in column.search:
             terms.append(self.keyring.equality_term(column.index_domain, codec.equality_key(column.type, data)))
             flags |= FLAG_EQ
-        if "equality_casefold" in column.search:
-            terms.append(self.keyring.casefold_term(column.index_domain, codec.casefold_key(column.type, data)))
+        if column.is_folded:
+            key = casts.casefold_key(column.type, data, is_upper=column.is_folded_upper)
+            terms.append(self.keyring.casefold_term(column.index_domain, key))
             flags |= FLAG_EQCI
         envelope = self.keyring.seal(SealContext(column.id, column.data_class), data, terms, flags)
         self._meter.add("seal", column.data_class, self._meter.clock() - started)
         return envelope
 
     def _term(
-        self, column: ProtectedColumn, source: LogicalType, cast: LogicalType | None, data: bytes | None
-    ) -> bytes | None:
-        if data is None:
-            return None
+        self, use: Use, column: ProtectedColumn, source: LogicalType, cast: LogicalType | None, data: bytes
+    ) -> bytes:
         source, data = self._cast(source, cast, data)
-        ours, theirs = column.type.name, source.name
-        if _COMPARABLE.get(ours, ours) != _COMPARABLE.get(theirs, theirs):
-            raise InvalidValue(
-                f"operator does not exist: {column.type.base} = {source.base}",
-                hint="Pass the value with the column's type.",
-                sqlstate="42883",
-            )
         started = self._meter.clock()
-        term = self.keyring.equality_term(column.index_domain, codec.equality_key(source, data))
+        if use is Use.TERM:
+            term = self.keyring.equality_term(column.index_domain, casts.search_key(column.type, source, data))
+        else:
+            term = self.keyring.casefold_term(column.index_domain, _folded(use, column, source, data))
         self._meter.add("term", column.data_class, self._meter.clock() - started)
         return term
 
+    def sealer(self, column: ProtectedColumn, *, is_binary: bool, skips_bad_values: bool) -> Sealer:
+        """Turns a value of COPY data into its envelope, in the same format: in text as bytea's input takes it.
+
+        `skips_bad_values`: what is none of the type becomes what is no bytea, so that the server skips the row.
+        """
+        base, in_text = column.type.base, codec.literal_type(column.type)
+
+        def seal_value(value: bytes) -> bytes:
+            try:
+                if is_binary:
+                    data = codec.from_binary(base, self._recoded(base, value))
+                else:
+                    data = codec.from_text(in_text, value, self.settings)
+                envelope = self._seal(column, base, None, data)
+            except PgcryptError as error:
+                if skips_bad_values and _is_skipped(error, value):
+                    return _NO_BYTEA
+                self._observer.failed("seal", error, column.qualified_name)
+                raise
+            return envelope if is_binary else b"\\x" + envelope.hex().encode()
+
+        return seal_value
+
     # -- to the client
 
-    def opener(self, column: ProtectedColumn, format_code: int, client_codec: str | None) -> Opener:
+    def opener(self, column: ProtectedColumn, format_code: int) -> Opener:
         """Turns the server's value of a protected column into the client's, in the format it asked for."""
         context = SealContext(column.id, column.data_class)
         meter, logical, settings = self._meter, column.type, self.settings
         is_text = format_code == 0
+        encoding = self.encoding
+        is_recoded = not encoding.is_utf8 and codec.holds_text(logical)
+        escaped = replace(settings, bytea_output="escape")
 
         def open_value(value: bytes) -> bytes:
             started = meter.clock()
             try:
                 plaintext = self.keyring.open(context, _from_bytea_text(value) if is_text else value)
-                data = codec.to_text(logical, plaintext, settings) if is_text else plaintext
-                if client_codec != "utf-8":
-                    _check_ascii(data, logical, client_codec)
+                if is_text:
+                    # the form that the envelope came in tells bytea_output, which the server does not report
+                    data = codec.to_text(logical, plaintext, settings if value[:2] == b"\\x" else escaped)
+                    if is_recoded:
+                        data = encoding.from_utf8(data)
+                else:
+                    data = codec.to_binary(logical, plaintext)
+                    if is_recoded:
+                        data = codec.with_texts(logical, data, encoding.from_utf8)
             except PgcryptError as error:
                 self._observer.failed("open", error, column.qualified_name)
                 if error.detail is None:
@@ -200,14 +274,32 @@ class Values:
         return open_value
 
 
-def _check_ascii(data: bytes, logical: LogicalType, client_codec: str | None) -> None:
-    """Plaintext is UTF-8: another client encoding gets it only where the two agree."""
-    if logical.name in ("text", "varchar", "jsonb") and client_codec != "ascii" and not data.isascii():
-        raise InvalidValue(
-            "a protected value cannot be converted to the client's encoding",
-            hint="SET client_encoding TO 'UTF8'.",
-            sqlstate="22P05",
-        )
+def _is_skipped(error: PgcryptError, value: bytes) -> bool:
+    """Whether the server, too, would find that a value is none of its column's type, and skip it."""
+    if not isinstance(error, InvalidValue) or error.code in _NOT_SKIPPED:
+        return False
+    return error.code != _BAD_DATETIME or _DIGIT.search(value) is None
+
+
+def _check_type(use: Use, column: ProtectedColumn, source: LogicalType) -> None:
+    """PostgreSQL says so where there is no operator or assignment before it reads a value, of NULL too."""
+    match ELEMENT_USES.get(use, use):
+        case Use.SEAL if not casts.is_assignable(source, column.type):
+            raise no_cast(source, column.type)
+        case Use.ALIKE if not casts.is_alike(source, column.type):
+            raise casts.no_match(column.type, source)
+        case Use.TERM if not casts.is_comparable(column.type, source):
+            raise casts.no_operator(column.type, source)
+
+
+def _folded(use: Use, column: ProtectedColumn, source: LogicalType, data: bytes) -> bytes:
+    """The case-folded key of a value that lower(column), or upper(column), is compared with. Raises Refusal."""
+    if use is Use.PATTERN and _WILDCARDS.search(data):
+        raise refuse.pattern(column)
+    key = casts.casefold_key(source, data, is_upper=column.is_folded_upper)
+    if use is Use.FOLDED and data != key[1:]:
+        return _NO_TEXT
+    return key
 
 
 def _from_bytea_text(text: bytes) -> bytes:

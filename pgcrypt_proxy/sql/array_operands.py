@@ -8,10 +8,10 @@ from pgcrypt_proxy.sql.context import Context
 from pgcrypt_proxy.sql.edits import Piece
 from pgcrypt_proxy.sql.operands import NotAnOperand
 from pgcrypt_proxy.sql.parse import Node
-from pgcrypt_proxy.sql.plan import Use
+from pgcrypt_proxy.sql.plan import ELEMENT_USES, Use
 
 #: What an array as a whole becomes, by what its elements become.
-WHOLE = {Use.TERM: Use.TERM_ARRAY, Use.SEAL: Use.SEAL_ARRAY}
+WHOLE = {element: whole for whole, element in ELEMENT_USES.items()}
 
 
 def replace(context: Context, node: Node, column: ProtectedColumn, element_use: Use) -> None:
@@ -37,12 +37,13 @@ def _constructor(context: Context, node: Node, array: Node, column: ProtectedCol
     span = (text.tokens[first].start, operands.closing(text, first + 1))
     cast = None
     if "TypeCast" in node:
-        cast, is_array = operands.logical_type(node["TypeCast"]["typeName"])
+        cast, is_array = operands.logical_type(node["TypeCast"]["typeName"], text.types)
         if not is_array:
             raise NotAnOperand
         span = operands.cast_span(node["TypeCast"], text, *span)
+    default = cast or operands.type_beside(elements, column.type)
     made: list[Piece] = ["ARRAY["]
     for number, operand in enumerate(elements):
-        effective = operand if operand.cast or cast is None else operand.with_cast(cast)
+        effective = operand.with_cast(cast) if operand.cast is None and cast is not None else operand.or_of(default)
         made += [", "] * bool(number) + [context.piece(effective, element_use, column)]
     context.edit(*span, *made, "]::pg_catalog.bytea[]")

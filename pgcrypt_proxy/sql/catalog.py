@@ -7,8 +7,9 @@ A catalog is immutable; a new one replaces it whole.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from pgcrypt_proxy.values.database_types import NO_TYPES, DatabaseTypes
 from pgcrypt_proxy.values.types import LogicalType
 
 
@@ -30,13 +31,23 @@ class ProtectedColumn:
     domain_oid: int
     type: LogicalType
     data_class: str
-    search: frozenset[str] = frozenset()  # of "equality", "equality_casefold"
+    search: frozenset[str] = frozenset()  # of "equality", "equality_casefold", "equality_upper"
     index_domain: str = ""
     is_armed: bool = True
 
     @property
     def qualified_name(self) -> str:
         return f"{self.schema}.{self.table}.{self.name}"
+
+    @property
+    def is_folded_upper(self) -> bool:
+        """Whether its second term is over the upper-case form, not the lower-case one."""
+        return "equality_upper" in self.search
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether it has that second term."""
+        return self.is_folded_upper or "equality_casefold" in self.search
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +58,20 @@ class Column:
     attribute_number: int
     type_oid: int
     protected: ProtectedColumn | None = None
+    is_generated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Relation:
     """A table, view, materialised view, foreign table or partitioned table.
 
-    `is_derived` says that it is no protected table itself but is made from
-    protected columns (a view over one, an inheritance parent or child): every
-    reference is refused until its lineage is known.
+    `is_derived` says that it is made from protected columns in a way that is not
+    understood (a view that computes with one, an inheritance parent): every
+    reference is refused. A view's column that shows a protected column has it as
+    its own `protected`. `write_hazards` are (INSERT, UPDATE or DELETE; what would
+    then move protected values where no plan can see it): such writes are refused.
+    `unique_terms` are unique indexes over terms, with their keys as ON CONFLICT infers them.
+    `absent` are columns that rules name and the table lacks; somebody's DDL may just be adding them.
     """
 
     oid: int
@@ -64,6 +80,9 @@ class Relation:
     kind: str  # pg_class.relkind: r p v m f
     columns: tuple[Column, ...]
     is_derived: bool = False
+    write_hazards: tuple[tuple[str, str], ...] = ()
+    unique_terms: tuple[tuple[str, str], ...] = ()
+    absent: tuple[ProtectedColumn, ...] = ()
 
     @property
     def is_protected(self) -> bool:
@@ -71,7 +90,7 @@ class Relation:
 
     @property
     def is_sensitive(self) -> bool:
-        return self.is_derived or self.is_protected
+        return self.is_derived or self.is_protected or bool(self.absent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +101,11 @@ class Catalog:
     names: a statement that calls one of them is refused, because its body may
     read or write protected columns where no plan can see it.
     `unmet_rules` are qualified table names that rules name and the database lacks.
+    `types` are the database's own, which casts may name.
+    `ruled` has a column for every rule, by (schema, table, name): the one in the
+    database; where there is none the one that DDL can make, if its sealed type is
+    ready, else one that is not armed. Its `id` is not 0 where that type is ready.
+    `system_columns` are the columns of those system relations that show something of protected columns.
     """
 
     version: int
@@ -91,6 +115,10 @@ class Catalog:
     by_name: Mapping[str, tuple[Relation, ...]] = field(default_factory=dict)
     provenance: Mapping[tuple[int, int], ProtectedColumn] = field(default_factory=dict)
     sensitive_names: frozenset[str] = frozenset()
+    hazard_names: frozenset[str] = frozenset()
+    types: DatabaseTypes = NO_TYPES
+    ruled: Mapping[tuple[str, str, str], ProtectedColumn] = field(default_factory=dict)
+    system_columns: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def build(
@@ -100,13 +128,21 @@ class Catalog:
         *,
         tainted_functions: Iterable[str] = (),
         unmet_rules: Iterable[tuple[str, str]] = (),
+        types: DatabaseTypes = NO_TYPES,
+        ruled: Mapping[tuple[str, str, str], ProtectedColumn] | None = None,
+        system_columns: Mapping[tuple[str, str], tuple[str, ...]] | None = None,
     ) -> Catalog:
         """Index `relations` by OID and by name, and the protected columns by (table OID, attribute number)."""
         by_oid: dict[int, Relation] = {}
         by_name: dict[str, list[Relation]] = {}
         provenance: dict[tuple[int, int], ProtectedColumn] = {}
         sensitive: set[str] = {table for _, table in unmet_rules}
-        for relation in relations:
+        by_table: dict[tuple[str, str], list[ProtectedColumn]] = {}
+        for (schema, table, _), waiting in (ruled or {}).items():
+            if not waiting.relation_oid:
+                by_table.setdefault((schema, table), []).append(waiting)
+        for found in relations:
+            relation = _with_absent(found, by_table.get((found.schema, found.name), ()))
             by_oid[relation.oid] = relation
             by_name.setdefault(relation.name, []).append(relation)
             if relation.is_sensitive:
@@ -122,8 +158,19 @@ class Catalog:
             by_name={name: tuple(found) for name, found in by_name.items()},
             provenance=provenance,
             sensitive_names=frozenset(sensitive),
+            hazard_names=frozenset(relation.name for relation in by_oid.values() if relation.write_hazards),
+            types=types,
+            ruled=dict(ruled or {}),
+            system_columns=dict(system_columns or {}),
         )
 
     @property
     def protected_columns(self) -> tuple[ProtectedColumn, ...]:
-        return tuple(self.provenance.values())
+        """Each column of a table once, however many views show it."""
+        return tuple(dict.fromkeys(self.provenance.values()))
+
+
+def _with_absent(relation: Relation, waiting: Iterable[ProtectedColumn]) -> Relation:
+    names = {column.name for column in relation.columns}
+    absent = tuple(column for column in waiting if column.name not in names)
+    return relation if absent == relation.absent else replace(relation, absent=absent)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from pgcrypt_proxy.errors import Refusal
 from pgcrypt_proxy.sql import refuse
 from pgcrypt_proxy.sql.catalog import Catalog, ProtectedColumn, Relation
 from pgcrypt_proxy.sql.edits import Edit, ParameterPiece, Piece
+from pgcrypt_proxy.sql.feeds import Feed
 from pgcrypt_proxy.sql.operands import Operand
 from pgcrypt_proxy.sql.parse import Node, ParsedText
-from pgcrypt_proxy.sql.plan import LiteralSlot, ParameterUse, Use
-from pgcrypt_proxy.sql.scope import Scope, ScopeColumn
+from pgcrypt_proxy.sql.plan import ELEMENT_USES, LiteralSlot, ParameterUse, Use
+from pgcrypt_proxy.sql.scope import Scope, ScopeColumn, quote
+from pgcrypt_proxy.values import casts
 
 Outputs = list[ScopeColumn] | None
+
+#: Before a schema's name in NeedsNames: is it the one that tables are made in? No quoted name begins so.
+CREATION_SCHEMA = "+"
 
 
 class AskServer(Exception):
@@ -23,11 +30,6 @@ class AskServer(Exception):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.name = name
-
-
-def quote(name: str) -> str:
-    """`name` as a quoted identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 @dataclass(slots=True)
@@ -40,13 +42,36 @@ class Context:
     edits: list[Edit] = field(default_factory=list)
     uses: list[ParameterUse] = field(default_factory=list)
     tables: set[str] = field(default_factory=set)
-    #: set by `analyze`, because expressions hold SELECT, and WITH holds data-modifying statements
+    #: values that derived columns hand on, settled at the end of the statement
+    feeds: list[Feed] = field(default_factory=list)
+    #: parameters that IS NULL is asked of, and whether they have no type; settled behind the feeds
+    null_tests: list[tuple[Operand, bool]] = field(default_factory=list)
+    #: outputs of subqueries in expressions that are analysed already, by their kind and place
+    subselects: dict[tuple[str, int], Outputs] = field(default_factory=dict)
+    #: references to merged columns of a join: what they are written as, by their first character
+    spelled: dict[int, str] = field(default_factory=dict)
+    #: the command tag that the client expects, where something else is sent
+    command_tag: str | None = None
+    #: set by `analyze`: expressions hold SELECT, WITH holds data-modifying statements, and an envelope may be
+    #: chosen by a condition
     select: Callable[[Context, Node, Scope], Outputs] = lambda *_: None
+    select_compared: Callable[[Context, Node, Scope, bool], Outputs] = lambda *_: None
     write: Callable[[Context, str, Node, Scope], Outputs] = lambda *_: None
+    plain: Callable[[Context, Any, Scope, str], None] = lambda *_: None
+    window: Callable[[Context, Node, Scope], None] = lambda *_: None
+    conditions: Callable[[Context, Node, Scope], None] = lambda *_: None
+    nullif: Callable[[Context, Node, Scope, ProtectedColumn], None] = lambda *_: None
 
     def position(self, location: int | None) -> int | None:
         """The 1-based character position of byte `location`, for an error's field P."""
         return None if location is None or location < 0 else self.text.to_char(location) + 1
+
+    def creates_in(self, schema: str) -> bool:
+        """Whether a table that is made without a schema's name comes into `schema`. Raises AskServer."""
+        asked = CREATION_SCHEMA + schema
+        if asked not in self.resolved:
+            raise AskServer(asked)
+        return bool(self.resolved[asked])
 
     def lookup(self, schema: str | None, name: str, location: int | None) -> Relation | None:
         """The relation that a name in FROM or a target means; None when the catalog has none of that name.
@@ -73,6 +98,35 @@ class Context:
     def edit(self, start: int, end: int, *pieces: Piece) -> None:
         self.edits.append(Edit(start, end, pieces))
 
+    def rewritten(self, start: int, end: int) -> list[Piece]:
+        """What the characters `start..end` have become so far."""
+        pieces: list[Piece] = []
+        at = start
+        for edit in sorted(self.edits, key=lambda e: (e.start, e.end, e.rank)):
+            if at <= edit.start and edit.end <= end:
+                pieces += [self.text.sql[at : edit.start], *edit.pieces]
+                at = edit.end
+        return [*pieces, self.text.sql[at:end]]
+
+    def name_output(self, start: int, end: int, name: str) -> None:
+        """The output at `start..end` keeps its name `name`, whatever its expression becomes."""
+        tokens = self.text.tokens
+        before, after = self.text.token_index[start] - 1, bisect_left(tokens, end, key=lambda token: token.start)
+        while after < len(tokens) and (tokens[before].name, tokens[after].name) == ("ASCII_40", "ASCII_41"):
+            before, after, end = before - 1, after + 1, tokens[after].end  # parentheses around it
+        self.edits.append(Edit(end, end, (f" AS {quote(name)}",), rank=1))
+
+    def edit_around(self, start: int, end: int, before: str, after: str) -> None:
+        """Put a query between `before` and `after`, around all that is inserted at its ends already."""
+        self.edits.insert(0, Edit(start, start, (before,), rank=-1))
+        self.edits.append(Edit(end, end, (after,), rank=2))
+
+    def spell(self, start: int, end: int, spelling: str) -> None:
+        """The reference `start..end` is written as `spelling`, however often it is looked at."""
+        if start not in self.spelled:
+            self.spelled[start] = spelling
+            self.edit(start, end, spelling)
+
     def pass_parameter(self, number: int) -> None:
         """Parameter `number` stands where no protected value is: it keeps its number and value."""
         use = ParameterUse(number - 1, Use.PASS)
@@ -80,10 +134,20 @@ class Context:
             self.uses.append(use)
 
     def piece(self, operand: Operand, use: Use, column: ProtectedColumn) -> Piece:
-        """What replaces `operand` where it is stored in, or compared with, `column`."""
+        """What replaces `operand` where it is stored in, or compared with, `column`.
+
+        Raises Refusal for a comparison that PostgreSQL makes in a type of which there are no terms, and for a choice
+        whose result is of another type.
+        """
+        if use is Use.ALIKE and operand.cast and not casts.is_alike(operand.cast, column.type):
+            raise refuse.value_form(column, operand.start + 1)
+        compared = operand.cast if ELEMENT_USES.get(use, use) is Use.TERM else None
+        if compared and casts.meet(column.type, compared) and not casts.is_comparable(column.type, compared):
+            raise refuse.operand_form(column, operand.start + 1)
         if operand.parameter is None:
-            return LiteralSlot(operand.text, use, column, operand.cast, operand.start + 1)
-        made = ParameterUse(operand.parameter - 1, use, column, operand.cast)
+            start = operand.start + 1
+            return LiteralSlot(operand.text, use, column, operand.cast, start, operand.default, at=operand.at)
+        made = ParameterUse(operand.parameter - 1, use, column, operand.cast, operand.default)
         if made not in self.uses:
             self.uses.append(made)
         return ParameterPiece(made)
@@ -104,10 +168,13 @@ def find_relation(catalog: Catalog, resolved: Mapping[str, int], schema: str | N
         return next((r for r in candidates if r.schema == schema), None)
     if not candidates:
         return None
-    is_unmet = any(table == name for _, table in catalog.unmet_rules)
+    if len(candidates) > 1 and any(r.oid < 0 for r in candidates):
+        raise refuse.behind_reshaping()  # what the name means now is no answer: one of them is made in this very text
+    # a table that is there and lacks a column only is among the candidates
+    is_unmet = any(t == name and all(r.schema != s for r in candidates) for s, t in catalog.unmet_rules)
     if len(candidates) == 1 and not is_unmet:
         return candidates[0]
-    if not is_unmet and not any(r.is_sensitive for r in candidates):
+    if not is_unmet and not any(r.is_sensitive or r.write_hazards for r in candidates):
         return None  # all are plain; which columns it has is not known for certain
     asked = quote(name)
     if asked not in resolved:

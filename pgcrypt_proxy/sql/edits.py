@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pgcrypt_proxy.errors import Refusal
+from pgcrypt_proxy.sql import refuse
 from pgcrypt_proxy.sql.plan import LiteralSlot, ParameterUse, Splice
 
 
@@ -25,11 +25,15 @@ Piece = str | LiteralSlot | ParameterPiece
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """The characters `start..end` (0-based, end exclusive) become `pieces`."""
+    """The characters `start..end` (0-based, end exclusive) become `pieces`.
+
+    Of what is inserted at one place, a lower `rank` comes first, then what was made first.
+    """
 
     start: int
     end: int
     pieces: tuple[Piece, ...]
+    rank: int = 0
 
 
 def render(
@@ -42,9 +46,9 @@ def render(
     pieces: list[str | LiteralSlot] = []
     splices: list[Splice] = []
     at = 0
-    for edit in sorted(edits, key=lambda e: (e.start, e.end)):
+    for edit in sorted(edits, key=lambda e: (e.start, e.end, e.rank)):
         if edit.start < at:
-            raise Refusal("the statement cannot be rewritten safely", position=edit.start + 1)
+            raise refuse.unsafe(edit.start + 1)
         _append(pieces, sql[at : edit.start])
         numbered = [f"${numbers[p.use]}" if isinstance(p, ParameterPiece) else p for p in edit.pieces]
         parts = _spaced(pieces[-1] if pieces else "", numbered, sql[edit.end : edit.end + 1])

@@ -1,8 +1,9 @@
-"""Expressions: where a protected column may stand, and equality predicates on index terms.
+"""Expressions whose value must come from no protected column, and the few places where one may stand in them.
 
 Rule: a protected column may stand alone as an output, under IS [NOT] NULL, in
-count(), and in an equality predicate that terms can answer. Everywhere else it
-is refused; so is every node that is not listed here.
+count(), where only equality counts (PARTITION BY, count(DISTINCT)), and in an
+equality predicate that terms can answer. Everywhere else it is refused; so is
+every node that is not listed here.
 """
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ from __future__ import annotations
 from typing import Any
 
 from pgcrypt_proxy.sql import predicates, refuse
-from pgcrypt_proxy.sql.catalog import ProtectedColumn
 from pgcrypt_proxy.sql.context import Context
 from pgcrypt_proxy.sql.parse import Node
-from pgcrypt_proxy.sql.scope import AmbiguousName, Scope, WholeRow
+from pgcrypt_proxy.sql.references import column, field, names_of, whole_row
+from pgcrypt_proxy.sql.scope import Scope
+from pgcrypt_proxy.sql.sealed import choice_operand, lineage, referenced, seal_into
+from pgcrypt_proxy.sql.terms import check_searchable, check_ungrouped, key, own_term, term_of
 
 #: Nodes that need plaintext of every operand; the words name them in a refusal.
 PLAIN_NODES = {
     "BoolExpr": "a boolean expression",
     "BooleanTest": "IS TRUE/FALSE",
     "CoalesceExpr": "COALESCE",
-    "CaseExpr": "CASE",
     "CaseWhen": "CASE",
     "MinMaxExpr": "GREATEST/LEAST",
     "A_ArrayExpr": "ARRAY[]",
@@ -31,7 +33,6 @@ PLAIN_NODES = {
     "NamedArgExpr": "a function call",
     "SortBy": "ORDER BY",
     "GroupingSet": "GROUP BY",
-    "GroupingFunc": "GROUPING",
     "List": "an expression list",
     "WindowDef": "a window",
     "JsonObjectConstructor": "JSON_OBJECT",
@@ -42,40 +43,8 @@ PLAIN_NODES = {
 }
 #: Nodes without operands.
 LEAF_NODES = frozenset(
-    {"A_Const", "SetToDefault", "SQLValueFunction", "String", "Integer", "Float", "Boolean", "A_Star"}
+    {"A_Const", "SetToDefault", "SQLValueFunction", "MergeSupportFunc", "String", "Integer", "A_Star"}
 )
-
-
-def column_names(tree: Node) -> list[str] | None:
-    """The names of a ColumnRef, None when it ends in `*`."""
-    fields = tree.get("fields", ())
-    if any("A_Star" in part for part in fields):
-        return None
-    return [part["String"].get("sval", "") for part in fields]
-
-
-def column(context: Context, tree: Node, scope: Scope) -> ProtectedColumn | None:
-    """The protected column that a ColumnRef means. Refuses ambiguous names and whole rows."""
-    position = context.position(tree.get("location"))
-    names = column_names(tree)
-    if names is None:
-        source = scope.source([part["String"].get("sval", "") for part in tree["fields"][:-1]])
-        if source is None or source.columns is None or source.has_protected:
-            raise refuse.whole_row(source.alias if source else "*", position)
-        return None
-    try:
-        return scope.resolve(names)
-    except WholeRow:
-        raise refuse.whole_row(names[-1], position) from None
-    except AmbiguousName:
-        raise refuse.form(f'the name "{names[-1]}", which may mean a protected column or not,', position) from None
-
-
-def protected_ref(context: Context, node: Node | None, scope: Scope) -> ProtectedColumn | None:
-    """The protected column when `node` is a bare reference to one, else None."""
-    if node is None or "ColumnRef" not in node or column_names(node["ColumnRef"]) is None:
-        return None
-    return column(context, node["ColumnRef"], scope)
 
 
 def plain(context: Context, node: Any, scope: Scope, what: str = "an expression") -> None:
@@ -101,55 +70,106 @@ def _tagged(context: Context, kind: str, tree: Any, scope: Scope, what: str) -> 
         return
     if kind == "ColumnRef":
         found = column(context, tree, scope)
+        if found is not None and found.protected is not None:
+            raise refuse.construct(found.protected, what, context.position(tree.get("location")))
         if found is not None:
-            raise refuse.construct(found, what, context.position(tree.get("location")))
+            found.use_plain()
     elif kind == "ParamRef":
         context.pass_parameter(tree.get("number", 0))
     elif kind == "A_Expr":
-        left, right = (protected_ref(context, tree.get(side), scope) for side in ("lexpr", "rexpr"))
-        if not predicates.equality(context, tree, left, right):
-            words = _operator_words(tree)
+        if not predicates.equality(context, tree, scope):
+            words = predicates.words(tree)
             plain(context, tree.get("lexpr"), scope, words)
             plain(context, tree.get("rexpr"), scope, words)
     elif kind == "TypeCast":
         plain(context, tree["arg"], scope, "a cast")
     elif kind == "NullTest":
-        if protected_ref(context, tree["arg"], scope) is None:
-            plain(context, tree["arg"], scope, "IS NULL on an expression")
+        _null_test(context, tree, scope)
+    elif kind == "CaseExpr":
+        conditions(context, tree, scope)
+        plain(context, [part["CaseWhen"]["result"] for part in tree.get("args", ())], scope, "CASE")
+        plain(context, tree.get("defresult"), scope, "CASE")
     elif kind == "FuncCall":
         _function(context, tree, scope)
     elif kind == "SubLink":
-        _sublink(context, tree, scope)
+        predicates.sublink(context, tree, scope)
+    elif kind == "A_Indirection" and (found := field(context, {kind: tree}, scope)) is not None:
+        if found.protected is not None:
+            raise refuse.construct(found.protected, what, context.position(tree["arg"]["ColumnRef"].get("location")))
+        found.use_plain()
+    elif kind == "GroupingFunc":
+        for node in tree.get("args", ()):
+            if not key(context, node, scope):
+                plain(context, node, scope, "GROUPING")
     elif kind in PLAIN_NODES:
-        plain(context, list(tree.values()), scope, PLAIN_NODES[kind])
+        is_operand = kind in ("RowExpr", "List") and what.startswith(("operator ", "BETWEEN", "NOT BETWEEN"))
+        plain(context, list(tree.values()), scope, what if is_operand else PLAIN_NODES[kind])
     else:
         raise refuse.form(f"{kind}", context.position(tree.get("location") if isinstance(tree, dict) else None))
 
 
-def _operator_words(tree: Node) -> str:
-    names = {
-        "AEXPR_LIKE": "LIKE",
-        "AEXPR_ILIKE": "ILIKE",
-        "AEXPR_SIMILAR": "SIMILAR TO",
-        "AEXPR_BETWEEN": "BETWEEN",
-        "AEXPR_NOT_BETWEEN": "NOT BETWEEN",
-        "AEXPR_BETWEEN_SYM": "BETWEEN SYMMETRIC",
-        "AEXPR_NOT_BETWEEN_SYM": "NOT BETWEEN SYMMETRIC",
-        "AEXPR_NULLIF": "NULLIF",
-        "AEXPR_DISTINCT": "IS DISTINCT FROM",
-        "AEXPR_NOT_DISTINCT": "IS NOT DISTINCT FROM",
-        "AEXPR_IN": "IN",
-    }
-    kind = tree.get("kind", "AEXPR_OP")
-    return names.get(kind) or f"operator {predicates.operator_name(tree)}"
+def _null_test(context: Context, tree: Node, scope: Scope) -> None:
+    """IS [NOT] NULL: an envelope is NULL exactly when its value is, so a row's answer is the same too."""
+    if _counts_rows(context, tree["arg"], scope):
+        return
+    owner = lineage(context, tree["arg"], scope)
+    if owner is None:
+        operand = choice_operand(context, tree["arg"])
+        if operand is not None and operand.parameter is not None:
+            is_typed = operand.cast is not None or any(u.client_index == operand.parameter - 1 for u in context.uses)
+            context.null_tests.append((operand, not is_typed))
+        elif operand is not None and operand.text is not None and (operand.cast is None or operand.cast.name == "text"):
+            # as with a parameter, the value may be one that is sealed elsewhere: any other says the same
+            context.edit(operand.start, operand.end, "''")
+        else:
+            plain(context, tree["arg"], scope, "IS NULL on an expression")
+        return
+    found = referenced(context, tree["arg"], scope)
+    if found is not None and scope.is_grouped(found):
+        own_term(context, tree["arg"], scope, owner, context.position(tree.get("location")))
+    elif found is None:
+        check_ungrouped(tree["arg"], scope, owner, context.position(tree.get("location")))
+        seal_into(context, tree["arg"], scope, owner)
+
+
+def _counts_rows(context: Context, node: Node, scope: Scope) -> bool:
+    """Whether `node` is a whole row, of which only NULL counts here; what the row holds then stays as it is."""
+    row = whole_row(context, node, scope)
+    if row is None:
+        return False
+    for each in row.columns or ():
+        each.use_plain()
+    return True
+
+
+def conditions(context: Context, tree: Node, scope: Scope) -> None:
+    """The conditions of a CASE; `CASE col WHEN x` compares like `col = x`."""
+    argument = tree.get("arg")
+    tests = [part["CaseWhen"]["expr"] for part in tree.get("args", ())]
+    owner = next((o for node in (argument, *tests) if (o := lineage(context, node, scope))), None)
+    if argument is None or owner is None:
+        plain(context, [argument, *tests], scope, "CASE")
+        return
+    position = context.position(tree.get("location"))
+    check_searchable(owner, position)
+    for node in (argument, *tests):
+        term_of(context, node, scope, owner, position)
 
 
 def _function(context: Context, tree: Node, scope: Scope) -> None:
-    names = [part["String"].get("sval", "") for part in tree.get("funcname", ())]
+    names = names_of(tree.get("funcname", []))
     arguments = tree.get("args", [])
-    is_count = names in (["count"], ["pg_catalog", "count"]) and not tree.get("agg_distinct")
-    if is_count and len(arguments) == 1 and protected_ref(context, arguments[0], scope) is not None:
-        arguments = []
+    if names in (["count"], ["pg_catalog", "count"]) and len(arguments) == 1:
+        owner = lineage(context, arguments[0], scope) if whole_row(context, arguments[0], scope) is None else None
+        if not tree.get("agg_distinct") and _counts_rows(context, arguments[0], scope):
+            arguments = []
+        elif owner is not None and tree.get("agg_distinct"):
+            key(context, arguments[0], scope)
+            arguments = []
+        elif owner is not None:
+            if referenced(context, arguments[0], scope) is None:
+                seal_into(context, arguments[0], scope, owner)
+            arguments = []
     words = f"function {names[-1]}()" if names else "a function call"
     plain(context, arguments, scope, words)
     for part in ("agg_order", "agg_filter"):
@@ -160,22 +180,9 @@ def _function(context: Context, tree: Node, scope: Scope) -> None:
 
 
 def window(context: Context, tree: Node, scope: Scope) -> None:
-    """A window definition: its keys and offsets must be plain."""
-    for part in ("partitionClause", "orderClause", "startOffset", "endOffset"):
+    """A window definition: rows may be parted by terms; order and offsets must be plain."""
+    for node in tree.get("partitionClause", ()):
+        if not key(context, node, scope):
+            plain(context, node, scope, "PARTITION BY")
+    for part in ("orderClause", "startOffset", "endOffset"):
         plain(context, tree.get(part), scope, "a window")
-
-
-def _sublink(context: Context, tree: Node, scope: Scope) -> None:
-    kind = tree.get("subLinkType", "EXISTS_SUBLINK")
-    plain(context, tree.get("testexpr"), scope, "IN (subquery)")
-    outputs = context.select(context, tree["subselect"], scope)
-    if kind == "EXISTS_SUBLINK":
-        return
-    for output in outputs or ():
-        if output.protected is not None:
-            raise refuse.construct(
-                output.protected,
-                "a subquery's value in an expression",
-                context.position(tree.get("location")),
-                hint="Join the table instead, or select the column itself.",
-            )

@@ -7,18 +7,48 @@ are always in the catalog.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from pgcrypt_proxy.sql import refuse
 from pgcrypt_proxy.sql.catalog import ProtectedColumn, Relation
+from pgcrypt_proxy.sql.feeds import Feed
 
 
 @dataclass(frozen=True, slots=True)
 class ScopeColumn:
-    """A column in sight: its name and the protected column that its values come from, if any."""
+    """A column in sight: its name and what its values are.
+
+    `protected`: envelopes of that column; `feed`: values of the statement itself,
+    which become what their uses need. `is_direct` says that RowDescription names
+    the table's column, as it does through subqueries but not through expressions;
+    `is_term` that its values are terms of `protected` already; `is_made` that a
+    query was written around the one that gives it, so that its expression must
+    stay as it is. `type_oid` is 0 when the type is not known.
+    """
 
     name: str
     protected: ProtectedColumn | None = None
+    feed: Feed | None = None
+    is_direct: bool = True
+    is_term: bool = False
+    is_made: bool = False
+    type_oid: int = 0
+
+    def use_plain(self) -> None:
+        """Its values stand where no protected value belongs."""
+        if self.feed is not None:
+            self.feed.use_plain()
+
+    def renamed(self, name: str) -> ScopeColumn:
+        return replace(self, name=name)
+
+    def nested(self) -> ScopeColumn:
+        """The same column, of a subquery in FROM or an expression."""
+        if self.feed is not None:
+            self.feed.nest()
+        return replace(self, is_made=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +56,28 @@ class Source:
     """One FROM item in sight. `columns` is None when they are not known.
 
     `schema` is set for tables, so that `schema.table.column` finds them;
-    `is_hidden` for `old`, `new` and `excluded`, whose columns need the qualifier.
+    `is_hidden` for `old`, `new`, `excluded` and what a join has merged, whose
+    columns need the qualifier. `spellings`: what names of merged columns must
+    be written as, since the join says ON where the client said USING.
     """
 
     alias: str
     columns: tuple[ScopeColumn, ...] | None
     schema: str | None = None
     is_hidden: bool = False
+    spellings: Mapping[str, str] = field(default_factory=dict)
+    absent: tuple[ProtectedColumn, ...] = ()
 
     @property
     def has_protected(self) -> bool:
-        return self.columns is not None and any(c.protected for c in self.columns)
+        return bool(self.absent) or (self.columns is not None and any(c.protected for c in self.columns))
 
     def find(self, name: str) -> list[ScopeColumn]:
         return [c for c in self.columns or () if c.name == name]
+
+    def check_present(self, name: str) -> None:
+        """Raises Refusal for a protected column that the table lacks, as far as is known."""
+        check_present(self.absent, name)
 
 
 class AmbiguousName(Exception):
@@ -48,6 +86,10 @@ class AmbiguousName(Exception):
 
 class WholeRow(Exception):
     """The name is a whole row that contains protected columns."""
+
+
+class OuterGroup(Exception):
+    """The name is a column that an outer query level groups by: its term cannot be had in a subquery."""
 
 
 @dataclass(slots=True)
@@ -59,6 +101,14 @@ class Scope:
     ctes: dict[str, Source] = field(default_factory=dict)
     #: output columns of `*`, None when not known
     star: list[ScopeColumn] | None = field(default_factory=list)
+    #: protected columns that this level groups by; told apart by identity, as two sources may have equal ones
+    grouped: list[ScopeColumn] = field(default_factory=list)
+    #: expressions over protected columns that it groups by, as trees without places
+    grouped_expressions: list[Any] = field(default_factory=list)
+    #: of these, the outputs that GROUP BY names or numbers: where it does, by the identity of the output's node
+    grouped_outputs: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    #: whether a key may be missing from a row's grouping set
+    has_grouping_sets: bool = False
 
     def levels(self) -> Iterator[Scope]:
         level: Scope | None = self
@@ -70,34 +120,51 @@ class Scope:
         """The common table expression of that name, nearest level first."""
         return next((level.ctes[name] for level in self.levels() if name in level.ctes), None)
 
-    def resolve(self, names: list[str]) -> ProtectedColumn | None:
-        """The protected column that a column reference means, or None for a plain one.
+    def may_know(self, name: str) -> bool:
+        """Whether a source of this very level has, or may have, a column of that name."""
+        return any(s.columns is None or s.find(name) for s in self.sources if not s.is_hidden)
 
-        Raises AmbiguousName and WholeRow. A reference that PostgreSQL would not
-        find counts as plain: the server says so itself.
+    def is_grouped(self, column: ScopeColumn) -> bool:
+        """Whether this level groups by `column`."""
+        return any(column is grouped for grouped in self.grouped)
+
+    def resolve(self, names: list[str]) -> ScopeColumn | None:
+        """The column that a reference means, None for one that is not known (and hence plain).
+
+        Raises AmbiguousName, WholeRow and OuterGroup. A reference that PostgreSQL
+        would not find counts as plain: the server says so itself.
         """
-        if len(names) == 1:
-            return self._bare(names[0])
-        return self._qualified(names)
+        found, level = self._bare(names[0]) if len(names) == 1 else self._qualified(names)
+        if found is not None and level is not self and level.is_grouped(found):
+            raise OuterGroup(names[-1])
+        return found
 
-    def _bare(self, name: str) -> ProtectedColumn | None:
+    def _bare(self, name: str) -> tuple[ScopeColumn | None, Scope]:
         unknown_inside = False
         for level in self.levels():
             visible = [s for s in level.sources if not s.is_hidden]
             found = [column for source in visible for column in source.find(name)]
-            protected = {c.protected for c in found if c.protected is not None}
-            if protected:
-                if unknown_inside or len(found) > 1 or any(s.columns is None for s in visible):
+            if any(c.protected for c in found):
+                # A namesake in a source of the same level that is not known is an error of the server's.
+                if unknown_inside or len(found) > 1:
                     raise AmbiguousName(name)
-                return found[0].protected
+                return found[0], level
             if found:
-                return None
-            if any(s.alias == name and s.has_protected for s in level.sources):
-                raise WholeRow(name)
+                if unknown_inside or len(found) > 1:
+                    for column in found:
+                        column.use_plain()
+                return found[0], level
+            for source in level.sources:
+                source.check_present(name)
+                if source.alias == name:
+                    if source.has_protected:
+                        raise WholeRow(name)
+                    for column in source.columns or ():
+                        column.use_plain()
             unknown_inside = unknown_inside or any(s.columns is None for s in visible)
-        return None
+        return None, self
 
-    def _qualified(self, names: list[str]) -> ProtectedColumn | None:
+    def _qualified(self, names: list[str]) -> tuple[ScopeColumn | None, Scope]:
         qualifier, name = names[-2], names[-1]
         schema = names[-3] if len(names) > 2 else None
         for level in self.levels():
@@ -109,21 +176,49 @@ class Scope:
             if not named:
                 continue
             found = [column for source in named for column in source.find(name)]
-            if any(c.protected for c in found):
-                if len(found) > 1:
-                    raise AmbiguousName(name)
-                return found[0].protected
-            return None
+            if any(c.protected for c in found) and len(found) > 1:
+                raise AmbiguousName(name)
+            for source in named:
+                source.check_present(name)
+            return (found[0] if found else None), level
         # `a.b` may also be field b of a composite column a: a protected column is no composite.
-        if self._bare_or_none(qualifier) is not None:
+        if self._is_protected(qualifier):
             raise AmbiguousName(qualifier)
+        return None, self
+
+    def _is_protected(self, name: str) -> bool:
+        try:
+            found, _ = self._bare(name)
+        except WholeRow:
+            return False
+        return found is not None and found.protected is not None
+
+    def spelling(self, name: str) -> str | None:
+        """What the bare `name` must be written as, None for as it is. Raises AmbiguousName when that means another."""
+        inner: list[Source] = []
+        for level in self.levels():
+            visible = [s for s in level.sources if not s.is_hidden]
+            found = [s for s in visible if s.find(name)]
+            if found:
+                spelling = next((s.spellings[name] for s in found if name in s.spellings), None)
+                if spelling is None:
+                    return None
+                may_be_others = len(found) > 1 or any(s.columns is None for s in visible)
+                if may_be_others or any(s.alias and spells(s.alias, spelling) for s in inner):
+                    raise AmbiguousName(name)
+                return spelling
+            inner += level.sources
         return None
 
-    def _bare_or_none(self, name: str) -> ProtectedColumn | None:
+    def whole_row(self, names: list[str], *, is_star: bool) -> Source | None:
+        """The source whose rows `alias` or `alias.*` means as values, None when it means something else."""
+        if is_star or len(names) > 1:
+            return self.source(names) if is_star and names else None
         try:
-            return self._bare(name)
+            found = self.resolve(names)
         except WholeRow:
-            return None
+            return self.source(names)
+        return self.source(names) if found is None else None
 
     def source(self, names: list[str]) -> Source | None:
         """The source that `alias.*` or `schema.table.*` means."""
@@ -136,16 +231,33 @@ class Scope:
         return None
 
 
+def quote(name: str) -> str:
+    """`name` as a quoted identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def spells(alias: str, spelling: str) -> bool:
+    """Whether `spelling` names a column by the qualifier `alias`."""
+    return f"{quote(alias)}." in spelling
+
+
 def table_source(relation: Relation, alias: str | None) -> Source:
     """The source that a table in FROM gives."""
-    columns = tuple(ScopeColumn(c.name, c.protected) for c in relation.columns)
-    return Source(alias or relation.name, columns, None if alias else relation.schema)
+    columns = tuple(ScopeColumn(c.name, c.protected, type_oid=c.type_oid) for c in relation.columns)
+    return Source(alias or relation.name, columns, None if alias else relation.schema, absent=relation.absent)
+
+
+def check_present(absent: Iterable[ProtectedColumn], name: str) -> None:
+    """Raises Refusal when `name` is one of the columns that rules name and the table lacks."""
+    for column in absent:
+        if column.name == name:
+            raise refuse.absent(column)
 
 
 def aliased(source: Source, alias: str, names: list[str]) -> Source:
-    """`source` under an alias with a column list (`AS t (a, b)`)."""
-    columns = source.columns
-    if columns is not None and names:
-        renamed = [ScopeColumn(new, old.protected) for new, old in zip(names, columns, strict=False)]
-        columns = (*renamed, *columns[len(names) :])
-    return Source(alias, columns)
+    """`source` under an alias, with columns of its own, renamed by a column list (`AS t (a, b)`)."""
+    if source.columns is None:
+        return Source(alias, None)
+    renamed = [old.nested().renamed(new) for new, old in zip(names, source.columns, strict=False)]
+    rest = [column.nested().renamed(column.name) for column in source.columns[len(names) :]]
+    return Source(alias, (*renamed, *rest), absent=source.absent)

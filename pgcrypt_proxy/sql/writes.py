@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pgcrypt_proxy.errors import Refusal
 from pgcrypt_proxy.sql import expressions, operands, refuse
 from pgcrypt_proxy.sql.catalog import ProtectedColumn, Relation
 from pgcrypt_proxy.sql.context import Context, Outputs
-from pgcrypt_proxy.sql.insert_select import insert_select, store
+from pgcrypt_proxy.sql.from_clause import from_clause
+from pgcrypt_proxy.sql.grouping import order_by
 from pgcrypt_proxy.sql.parse import Node
-from pgcrypt_proxy.sql.scope import Scope, Source, table_source
-from pgcrypt_proxy.sql.select import common_tables, from_clause, order_by, targets, where
+from pgcrypt_proxy.sql.scope import Scope, Source, check_present, table_source
+from pgcrypt_proxy.sql.sealed import store, subselect, take
+from pgcrypt_proxy.sql.select import targets, where
+from pgcrypt_proxy.sql.with_clause import common_tables
+
+Columns = list[ProtectedColumn | None]
 
 
 def write(context: Context, kind: str, tree: Node, parent: Scope | None) -> Outputs:
@@ -16,7 +22,7 @@ def write(context: Context, kind: str, tree: Node, parent: Scope | None) -> Outp
 
     Raises Refusal.
     """
-    analyses = {"InsertStmt": _insert, "UpdateStmt": _update, "DeleteStmt": _delete}
+    analyses = {"InsertStmt": _insert, "UpdateStmt": _update, "DeleteStmt": _delete, "MergeStmt": _merge}
     if kind not in analyses:
         raise refuse.form(kind)
     scope = Scope(parent)
@@ -44,13 +50,14 @@ def _returning(context: Context, tree: Node, scope: Scope, source: Source) -> Ou
     for option in clause.get("options", ()):
         names.add(option["ReturningOption"].get("value", ""))
     for name in names - {s.alias for s in scope.sources}:
-        scope.sources.append(Source(name, source.columns, is_hidden=True))
+        scope.sources.append(Source(name, source.columns, is_hidden=True, absent=source.absent))
     return targets(context, clause.get("exprs", []), scope)
 
 
 def _protected(relation: Relation | None, name: str) -> ProtectedColumn | None:
     if relation is None:
         return None
+    check_present(relation.absent, name)
     return next((c.protected for c in relation.columns if c.name == name), None)
 
 
@@ -62,15 +69,15 @@ def _insert(context: Context, tree: Node, scope: Scope) -> Outputs:
     query = tree.get("selectStmt", {}).get("SelectStmt")
     if query is not None:
         if "valuesLists" in query:
-            _values(context, query, columns, value_scope)
+            _values(context, query, columns, value_scope, is_open=_is_open(relation))
         else:
-            insert_select(context, query, columns, value_scope)
+            _insert_select(context, query, columns, value_scope, is_open=_is_open(relation))
     if "onConflictClause" in tree:
         _on_conflict(context, tree["onConflictClause"], relation, source, scope)
     return _returning(context, tree, scope, source)
 
 
-def _insert_columns(context: Context, tree: Node, relation: Relation | None) -> list[ProtectedColumn | None] | None:
+def _insert_columns(context: Context, tree: Node, relation: Relation | None) -> Columns | None:
     """The protected column (or None) per position of a row; None when nothing is known of the table."""
     if relation is None:
         return None
@@ -86,29 +93,79 @@ def _insert_columns(context: Context, tree: Node, relation: Relation | None) -> 
     return columns
 
 
-def _values(context: Context, query: Node, columns: list[ProtectedColumn | None] | None, scope: Scope) -> None:
+def _is_open(relation: Relation | None) -> bool:
+    return relation is not None and bool(relation.absent)
+
+
+def _values(context: Context, query: Node, columns: Columns | None, scope: Scope, *, is_open: bool) -> None:
     values_scope = Scope(scope.parent, ctes=scope.ctes)
     common_tables(context, query.get("withClause"), values_scope)
     for row in query["valuesLists"]:
-        for number, node in enumerate(row["List"]["items"]):
-            column = columns[number] if columns is not None and number < len(columns) else None
-            if column is None:
-                expressions.plain(context, node, values_scope, "VALUES")
-            else:
-                store(context, node, column, values_scope)
+        _row(context, row["List"]["items"], columns, values_scope, is_open=is_open)
     order_by(context, query.get("sortClause", []), values_scope, None)
     for part in ("limitOffset", "limitCount"):
         expressions.plain(context, query.get(part), values_scope, "LIMIT")
 
 
+def _check_width(count: int, columns: Columns | None, *, is_open: bool) -> None:
+    """A value without a column is an error of the server's, which must not see what may belong into a protected one.
+
+    `is_open`: the table lacks a column that rules name, or is just getting it.
+    """
+    if columns is not None and (any(columns) or is_open) and count > len(columns):
+        raise Refusal("INSERT has more expressions than target columns", sqlstate="42601")
+
+
+def _row(context: Context, values: list[Node], columns: Columns | None, scope: Scope, *, is_open: bool) -> None:
+    _check_width(len(values), columns, is_open=is_open)
+    for number, node in enumerate(values):
+        column = columns[number] if columns is not None and number < len(columns) else None
+        if column is None:
+            expressions.plain(context, node, scope, "VALUES")
+        else:
+            store(context, node, column, scope)
+
+
+def _insert_select(context: Context, query: Node, columns: Columns | None, scope: Scope, *, is_open: bool) -> None:
+    """INSERT ... SELECT: an output goes into a protected column if it is an envelope of that very column, or a value
+    that the statement itself holds, which is sealed where it stands."""
+    outputs = context.select(context, query, scope)
+    _check_width(len(outputs or ()), columns, is_open=is_open)
+    for number, column in enumerate(columns or ()):
+        if column is None:
+            continue
+        if outputs is None:
+            raise refuse.construct(column, "INSERT ... SELECT of columns that are not known", hint="List the columns.")
+        if number < len(outputs):
+            take(outputs[number], column, None)
+    for number, output in enumerate(outputs or ()):
+        if columns is None or number >= len(columns) or columns[number] is None:
+            if output.protected is not None:
+                raise refuse.construct(output.protected, "INSERT ... SELECT into an unprotected column")
+            output.use_plain()
+
+
 def _on_conflict(context: Context, clause: Node, relation: Relation | None, source: Source, scope: Scope) -> None:
     infer = clause.get("infer", {})
+    _conflict_constraint(context, infer, relation)
     _conflict_target(context, infer, relation, scope)
     expressions.plain(context, infer.get("whereClause"), scope, "ON CONFLICT")
-    scope.sources.append(Source("excluded", source.columns, is_hidden=True))
+    scope.sources.append(Source("excluded", source.columns, is_hidden=True, absent=source.absent))
     _set_list(context, clause.get("targetList", []), relation, scope)
     where(context, clause.get("whereClause"), scope)
     scope.sources.pop()
+
+
+def _conflict_constraint(context: Context, infer: Node, relation: Relation | None) -> None:
+    """`ON CONSTRAINT name` of a constraint that is an index on terms now becomes the keys of that index."""
+    keys = dict(relation.unique_terms).get(infer.get("conname", "")) if relation is not None else None
+    if keys is None:
+        return
+    text = context.text
+    at = text.token_index.get(text.to_char(infer.get("location", -1)))
+    if at is None or [token.name for token in text.tokens[at : at + 2]] != ["ON", "CONSTRAINT"]:
+        raise refuse.form("this spelling of ON CONFLICT")
+    context.edit(text.tokens[at].start, text.tokens[at + 2].end, f"({keys})")
 
 
 def _conflict_target(context: Context, infer: Node, relation: Relation | None, scope: Scope) -> None:
@@ -154,17 +211,65 @@ def _set_list(context: Context, items: list[Node], relation: Relation | None, sc
         target = item["ResTarget"]
         column = _protected(relation, target.get("name", ""))
         node = target["val"]
-        if column is not None and ("indirection" in target or "MultiAssignRef" in node):
+        if column is not None and "indirection" in target:
             raise refuse.value_form(column, context.position(target.get("location")))
-        if column is not None:
+        if "MultiAssignRef" in node:
+            _multiple(context, node["MultiAssignRef"], column, target, scope)
+        elif column is not None:
             store(context, node, column, scope)
-        elif "MultiAssignRef" in node:
-            assign = node["MultiAssignRef"]
-            if assign.get("colno", 1) == 1:
-                expressions.plain(context, assign["source"], scope, "SET (...) = (...)")
         else:
             expressions.plain(context, node, scope, "SET")
             expressions.plain(context, target.get("indirection"), scope, "SET")
+
+
+def _multiple(context: Context, assign: Node, column: ProtectedColumn | None, target: Node, scope: Scope) -> None:
+    """One column of `SET (a, b) = (x, y)` or `= (SELECT ...)`."""
+    number = assign.get("colno", 1) - 1
+    source = assign["source"]
+    position = context.position(target.get("location"))
+    values = source.get("RowExpr", {}).get("args")
+    if values is not None and number < len(values):
+        if column is not None:
+            store(context, values[number], column, scope)
+        else:
+            expressions.plain(context, values[number], scope, "SET (...) = (...)")
+        return
+    if "SubLink" not in source:
+        if column is not None:
+            raise refuse.value_form(column, position)
+        expressions.plain(context, source, scope, "SET (...) = (...)")
+        return
+    outputs = subselect(context, source["SubLink"], scope)
+    given = outputs[number] if outputs is not None and number < len(outputs) else None
+    if column is not None:
+        if given is None:
+            raise refuse.value_form(column, position)
+        take(given.nested(), column, position)
+    elif given is not None:
+        if given.protected is not None:
+            raise refuse.construct(given.protected, "SET", position)
+        given.use_plain()
+
+
+def _merge(context: Context, tree: Node, scope: Scope) -> Outputs:
+    """MERGE: the source's values can be sealed, and every action writes as UPDATE and INSERT do."""
+    relation, source = _target(context, tree["relation"], scope)
+    from_clause(context, [tree["sourceRelation"]], scope)
+    source_scope = Scope(scope.parent, scope.sources[1:], scope.ctes)
+    expressions.plain(context, tree["joinCondition"], scope, "MERGE ON")
+    for item in tree.get("mergeWhenClauses", ()):
+        clause = item["MergeWhenClause"]
+        expressions.plain(context, clause.get("condition"), scope, "MERGE WHEN")
+        if clause.get("commandType") == "CMD_UPDATE":
+            _set_list(context, clause.get("targetList", []), relation, scope)
+        elif clause.get("commandType") == "CMD_INSERT":
+            columns = _insert_columns(
+                context, {"cols": clause["targetList"]} if "targetList" in clause else {}, relation
+            )
+            _row(context, clause.get("values", []), columns, source_scope, is_open=_is_open(relation))
+    # RETURNING * gives the source's columns before the target's, depending on the version: listed columns only
+    scope.star = None
+    return _returning(context, tree, scope, source)
 
 
 def _update(context: Context, tree: Node, scope: Scope) -> Outputs:

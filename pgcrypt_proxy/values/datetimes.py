@@ -1,4 +1,4 @@
-"""date and timestamptz: the common input forms, and all output styles.
+"""date, timestamp and timestamptz: the common input forms, and all output styles.
 
 A form that is not known here is refused (22007), never guessed. Binary forms:
 days or microseconds from 2000-01-01 (UTC), extremes for the infinities.
@@ -11,7 +11,7 @@ import struct
 
 from pgcrypt_proxy.errors import InvalidValue
 from pgcrypt_proxy.values import calendar as cal
-from pgcrypt_proxy.values import zones
+from pgcrypt_proxy.values import clock, zones
 from pgcrypt_proxy.values.problems import (
     bad_binary,
     bad_datetime,
@@ -24,7 +24,7 @@ _DATE = struct.Struct("!i")
 _TIMESTAMP = struct.Struct("!q")
 _DATE_INFINITY = {"infinity": 2**31 - 1, "+infinity": 2**31 - 1, "-infinity": -(2**31)}
 _TIMESTAMP_INFINITY = {"infinity": 2**63 - 1, "+infinity": 2**63 - 1, "-infinity": -(2**63)}
-TIMESTAMPTZ = "timestamp with time zone"
+TIMESTAMPTZ, TIMESTAMP = "timestamp with time zone", "timestamp"
 
 _MONTH_NAMES = {
     name: number
@@ -53,17 +53,14 @@ _DATE_FORMS = tuple(
         r"(?P<y>\d{4,7})-(?P<m>\d{1,2})-(?P<d>\d{1,2})",
         r"(?P<y>\d{4})/(?P<m>\d{1,2})/(?P<d>\d{1,2})",
         r"(?P<y>\d{4})(?P<m>\d{2})(?P<d>\d{2})",
-        r"(?P<a>\d{1,2})(?P<s>[/.-])(?P<b>\d{1,2})(?P=s)(?P<y>\d{4})",
-        r"(?P<name>[A-Za-z]{3,9}) +(?P<d>\d{1,2}),? +(?P<y>\d{4})",
-        r"(?P<d>\d{1,2})[ -](?P<name>[A-Za-z]{3,9})[ -](?P<y>\d{4})",
+        r"(?P<a>\d{1,2})(?P<s>[/.-])(?P<b>\d{1,2})(?P=s)(?P<y>\d{4,7})",
+        r"(?P<name>[A-Za-z]{3,9}) +(?P<d>\d{1,2}),? +(?P<y>\d{4,7})",
+        r"(?P<d>\d{1,2})[ -](?P<name>[A-Za-z]{3,9})[ -](?P<y>\d{4,7})",
         r"(?P<y>\d{4})-(?P<name>[A-Za-z]{3,9})-(?P<d>\d{1,2})",
     )
 )
 _TIMESTAMP_FORM = re.compile(
-    r"(?P<date>.*?\d)"
-    r"(?:(?: +|T|t)(?P<h>\d{1,2}):(?P<mi>\d{2})(?::(?P<sec>\d{2})(?:\.(?P<f>\d*))?)?"
-    r"(?: *(?P<zone>[Zz]|[+-]\d{1,2}(?::?\d{2}(?::?\d{2})?)?"
-    r"|[A-Za-z][A-Za-z_]*(?:/[A-Za-z0-9_+-]+)+|(?:UTC|GMT|utc|gmt)))?)?"
+    r"(?P<date>.*?\d(?:[- ][A-Za-z]{3,9}[- ]\d+)?)(?:(?: +|[Tt] *)" + clock.TIME + clock.ZONE + ")?"
 )
 
 
@@ -76,7 +73,7 @@ def _date(text: str, is_bc: bool, settings: TextSettings, type_name: str) -> int
     """Days from 2000-01-01."""
     found = next((match for form in _DATE_FORMS if (match := form.fullmatch(text))), None)
     if found is None:
-        raise bad_datetime(type_name)
+        raise clock.bad(text, type_name)
     parts = found.groupdict()
     year = int(parts["y"])
     if parts.get("name"):
@@ -101,72 +98,97 @@ def _date(text: str, is_bc: bool, settings: TextSettings, type_name: str) -> int
     return cal.days_from_civil(year, month, day)
 
 
+def _parts(text: str, settings: TextSettings, type_name: str) -> tuple[int, int, str | None]:
+    """Days from 2000-01-01, microseconds since midnight, and the zone that the text names."""
+    word, is_bc = _strip_bc(_reordered(text))
+    found = _TIMESTAMP_FORM.fullmatch(word)
+    if found is None:
+        raise clock.bad(text, type_name)
+    parts = found.groupdict()
+    days = _date(parts["date"].strip(), is_bc, settings, type_name)
+    return days, clock.of_day(parts, type_name), parts["zone"]
+
+
+def _local(text: str, settings: TextSettings, type_name: str) -> tuple[int, str | None]:
+    """Microseconds from 2000-01-01 in local time, and the zone that the text names."""
+    days, of_day, zone = _parts(text, settings, type_name)
+    return days * cal.DAY_US + of_day, zone
+
+
+#: "Wed Jan 01 12:00:00 2024", the form of DateStyle Postgres: the year comes last.
+_YEAR_LAST = re.compile(r"(\d{1,2} +[A-Za-z]{3,9}|[A-Za-z]{3,9} +\d{1,2}) +([0-9:.]+) +(\d{4,6})(?!\d|:)(.*)")
+_WEEKDAY = re.compile(
+    r"(?:sun|mon|tue|wed|thu|fri|sat|sunday|monday|tues|tuesday|wednesday|weds|thur|thurs|thursday|friday|saturday)"
+    r",? +",
+    re.IGNORECASE,
+)
+
+
+def _reordered(text: str) -> str:
+    """`text` without its day of the week, with the year beside month and day."""
+    found = _WEEKDAY.match(text)
+    rest = text[found.end() :] if found else text
+    moved = _YEAR_LAST.fullmatch(rest)
+    if moved is None:
+        return rest
+    date, time, year, tail = moved.groups()
+    return f"{date} {year} {time}{tail}"
+
+
+def _special(text: bytes, infinities: dict[str, int], epoch: int) -> tuple[str, int | None]:
+    """The text without white space around it, and the value if it is a word for one."""
+    word = text.decode("utf-8", "replace").strip(" \t\n\r\v\f")
+    lower = word.lower()
+    return word, epoch if lower == "epoch" else infinities.get(lower)
+
+
+_EPOCH = cal.days_from_civil(1970, 1, 1)
+
+
 def date_in(text: bytes, settings: TextSettings) -> bytes:
-    """date's input, in binary."""
-    word = text.decode("utf-8", "replace").strip()
-    special = _DATE_INFINITY.get(word.lower())
+    """date's input, in binary; a time of day that stands behind it must be one, and does not count."""
+    word, special = _special(text, _DATE_INFINITY, _EPOCH)
     if special is not None:
         return _DATE.pack(special)
-    if word.lower() == "epoch":
-        return _DATE.pack(cal.days_from_civil(1970, 1, 1))
-    days = _date(*_strip_bc(word), settings, "date")
+    days = _parts(word, settings, "date")[0]
     if not cal.MIN_DATE <= days < cal.END_DATE:
         raise InvalidValue("date out of range", sqlstate="22008")
     return _DATE.pack(days)
 
 
-def timestamptz_in(text: bytes, settings: TextSettings) -> bytes:
-    """timestamptz's input, in binary; a time without zone is one of the session's zone."""
-    word = text.decode("utf-8", "replace").strip()
-    special = _TIMESTAMP_INFINITY.get(word.lower())
+def timestamp_in(text: bytes, settings: TextSettings) -> bytes:
+    """timestamp's input, in binary; a zone does not count."""
+    word, special = _special(text, _TIMESTAMP_INFINITY, _EPOCH * cal.DAY_US)
     if special is not None:
         return _TIMESTAMP.pack(special)
-    if word.lower() == "epoch":
-        return _TIMESTAMP.pack(cal.days_from_civil(1970, 1, 1) * cal.DAY_US)
-    word, is_bc = _strip_bc(word)
-    found = _TIMESTAMP_FORM.fullmatch(word)
-    if found is None:
-        raise bad_datetime(TIMESTAMPTZ)
-    parts = found.groupdict()
-    local = _date(parts["date"].strip(), is_bc, settings, TIMESTAMPTZ) * cal.DAY_US
-    if parts["h"] is not None:
-        local += _time_of_day(parts)
-    offset = _zone_offset(parts["zone"], local, settings)
-    value = local - offset * 1_000_000
+    local, zone = _local(word, settings, TIMESTAMP)
+    if zone is not None:
+        clock.zone_offset(zone, local)
+    return _TIMESTAMP.pack(_in_range(local))
+
+
+def timestamptz_in(text: bytes, settings: TextSettings) -> bytes:
+    """timestamptz's input, in binary; a time without zone is one of the session's zone."""
+    word, special = _special(text, _TIMESTAMP_INFINITY, _EPOCH * cal.DAY_US)
+    if special is not None:
+        return _TIMESTAMP.pack(special)
+    local, zone = _local(word, settings, TIMESTAMPTZ)
+    offset = zones.local_offset(local, settings.time_zone) if zone is None else clock.zone_offset(zone, local)
+    return _TIMESTAMP.pack(_in_range(local - offset * 1_000_000))
+
+
+def _in_range(value: int) -> int:
     if not cal.MIN_TIMESTAMP <= value < cal.END_TIMESTAMP:
         raise datetime_out_of_range("timestamp")
-    return _TIMESTAMP.pack(value)
+    return value
 
 
-def _time_of_day(parts: dict[str, str | None]) -> int:
-    """Microseconds since midnight; 24:00:00 and a leap second 60 are the next day's or minute's."""
-    hour, minute, second = int(parts["h"] or 0), int(parts["mi"] or 0), int(parts["sec"] or 0)
-    micro = _microseconds(parts["f"] or "")
-    if minute > 59 or second > 60 or hour > 24 or (hour == 24 and (minute or second or micro)):
-        raise field_out_of_range(TIMESTAMPTZ)
-    return ((hour * 60 + minute) * 60 + second) * 1_000_000 + micro
-
-
-def _microseconds(digits: str) -> int:
-    """A fraction of a second, rounded to the nearest microsecond, a half to even as PostgreSQL's rint does."""
-    if len(digits) <= 6:
-        return int(digits.ljust(6, "0"))
-    return round(float(f"0.{digits}") * 1_000_000)
-
-
-def _zone_offset(name: str | None, local: int, settings: TextSettings) -> int:
-    if name is None:
-        return zones.local_offset(local, settings.time_zone)
-    if name[0] in "+-":
-        digits = name[1:].replace(":", "")
-        if len(digits) == 3:
-            digits = "0" + digits
-        hours, minutes, seconds = int(digits[:2]), int(digits[2:4] or 0), int(digits[4:6] or 0)
-        if hours > 15 or minutes > 59 or seconds > 59:
-            raise InvalidValue("time zone displacement out of range", sqlstate="22009")
-        offset = (hours * 60 + minutes) * 60 + seconds
-        return -offset if name[0] == "-" else offset
-    return zones.local_offset(local, "UTC" if name in ("Z", "z") else name)
+def fit(data: bytes, typmod: int) -> bytes:
+    """A timestamp with the modifier's number of decimals, a half rounded away from zero."""
+    value = timestamp_value(data)
+    if typmod < 0 or value in _TIMESTAMP_INFINITY.values():
+        return data
+    return _TIMESTAMP.pack(_in_range(clock.rounded(value, typmod)))
 
 
 def date_value(data: bytes) -> int:
@@ -213,43 +235,37 @@ def date_out(data: bytes, settings: TextSettings) -> bytes:
     return (text + era).encode()
 
 
+def timestamp_out(data: bytes, settings: TextSettings) -> bytes:
+    """timestamp's output in the session's DateStyle."""
+    return _timestamp_out(data, settings, "")
+
+
 def timestamptz_out(data: bytes, settings: TextSettings) -> bytes:
-    """timestamptz's output in the session's zone and DateStyle (EncodeDateTime)."""
+    """timestamptz's output in the session's zone and DateStyle."""
+    return _timestamp_out(data, settings, settings.time_zone)
+
+
+def _timestamp_out(data: bytes, settings: TextSettings, zone: str) -> bytes:
+    """EncodeDateTime; `zone` is empty for a timestamp without one."""
     value = timestamp_value(data)
     if value in (2**63 - 1, -(2**63)):
         return b"infinity" if value > 0 else b"-infinity"
-    offset, abbreviation = zones.from_utc(value, settings.time_zone)
+    offset, abbreviation = zones.from_utc(value, zone) if zone else (0, "")
     days, of_day = divmod(value + offset * 1_000_000, cal.DAY_US)
     year, month, day, era = _civil(days)
-    time = _time(of_day)
+    time = clock.written(of_day)
     style, is_dmy = settings.output_style, settings.date_order == "DMY"
+    suffix = f" {abbreviation}" if zone else ""
     if style == "ISO":
-        text = f"{year:04d}-{month:02d}-{day:02d} {time}{_offset(offset)}"
+        text = f"{year:04d}-{month:02d}-{day:02d} {time}{clock.offset_written(offset) if zone else ''}"
     elif style == "SQL":
         first, second = (day, month) if is_dmy else (month, day)
-        text = f"{first:02d}/{second:02d}/{year:04d} {time} {abbreviation}"
+        text = f"{first:02d}/{second:02d}/{year:04d} {time}{suffix}"
     elif style == "German":
-        text = f"{day:02d}.{month:02d}.{year:04d} {time} {abbreviation}"
+        text = f"{day:02d}.{month:02d}.{year:04d} {time}{suffix}"
     else:
         weekday = cal.WEEKDAYS[(days + 6) % 7]
         name = cal.MONTHS[month - 1]
         middle = f"{day:02d} {name}" if is_dmy else f"{name} {day:02d}"
-        text = f"{weekday} {middle} {time} {year:04d} {abbreviation}"
+        text = f"{weekday} {middle} {time} {year:04d}{suffix}"
     return (text + era).encode()
-
-
-def _time(of_day: int) -> str:
-    seconds, micro = divmod(of_day, 1_000_000)
-    text = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
-    return text + (f".{micro:06d}".rstrip("0") if micro else "")
-
-
-def _offset(seconds: int) -> str:
-    sign = "-" if seconds < 0 else "+"
-    seconds = abs(seconds)
-    text = f"{sign}{seconds // 3600:02d}"
-    if seconds % 3600:
-        text += f":{seconds // 60 % 60:02d}"
-    if seconds % 60:
-        text += f":{seconds % 60:02d}"
-    return text

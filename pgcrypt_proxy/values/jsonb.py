@@ -1,4 +1,4 @@
-"""jsonb: read as PostgreSQL reads it, written as it writes it, with one form for equal documents.
+"""jsonb: read as PostgreSQL reads it, written as it writes it, with one form for equal documents; json: only checked.
 
 Binary form (jsonb_send): version 1 and the text output.
 """
@@ -35,7 +35,7 @@ def _no_constant(_: str) -> NoReturn:
 _DECODER = json.JSONDecoder(parse_int=_Number, parse_float=_Number, parse_constant=_no_constant)
 
 
-def _parse(text: bytes) -> Any:
+def _parse(text: bytes, decoder: json.JSONDecoder = _DECODER) -> Any:
     try:
         decoded = text.decode()
     except UnicodeDecodeError:
@@ -43,7 +43,7 @@ def _parse(text: bytes) -> Any:
     if "\x00" in decoded:
         raise InvalidValue('invalid byte sequence for encoding "UTF8": 0x00', sqlstate="22021")
     try:
-        return _DECODER.decode(decoded)
+        return decoder.decode(decoded)
     except RecursionError:
         raise InvalidValue("the JSON document nests too deep", sqlstate="54001") from None
     except ValueError:
@@ -87,6 +87,19 @@ def _render(text: bytes, number: Callable[[bytes], bytes]) -> bytes:
         return _write(value, number).encode()
     except RecursionError:
         raise InvalidValue("the JSON document nests too deep", sqlstate="54001") from None
+
+
+def _ignored(_: str) -> None:
+    """Nothing is kept of a document that is only checked."""
+
+
+_CHECKER = json.JSONDecoder(parse_int=_ignored, parse_float=_ignored, parse_constant=_no_constant)
+
+
+def json_in(text: bytes) -> bytes:
+    """json's input, which is its output and binary form as well: the text as it is, if it is JSON."""
+    _parse(text, _CHECKER)
+    return text
 
 
 def jsonb_in(text: bytes) -> bytes:

@@ -10,8 +10,8 @@ import re
 import struct
 
 from pgcrypt_proxy.errors import InvalidValue
+from pgcrypt_proxy.values.modifiers import VARHDRSZ, numeric_modifier
 from pgcrypt_proxy.values.problems import bad_binary, bad_syntax
-from pgcrypt_proxy.values.types import VARHDRSZ, numeric_modifier
 
 _HEADER = struct.Struct("!HhHH")
 _POSITIVE, _NEGATIVE, _NAN, _PLUS_INFINITY, _MINUS_INFINITY = 0x0000, 0x4000, 0xC000, 0xD000, 0xF000

@@ -10,11 +10,35 @@ def bad_syntax(type_name: str) -> InvalidValue:
     return InvalidValue(f"invalid input syntax for type {type_name}")
 
 
-def bad_datetime(type_name: str) -> InvalidValue:
+class BadFormat(Exception):
+    """A date, time or interval is written in no form that is known."""
+
+
+class FieldOverflow(Exception):
+    """A number in a date, time or interval is too large."""
+
+
+def ambiguous_oid() -> InvalidValue:
+    return InvalidValue(
+        "an oid in this form cannot be sealed: what it means depends on the server's version",
+        hint="Write it in decimal digits, without a zero in front.",
+        sqlstate="0A000",
+    )
+
+
+def bad_datetime(type_name: str, hint: str | None = None) -> InvalidValue:
     return InvalidValue(
         f"invalid input syntax for type {type_name}",
-        hint="Write dates and times in ISO form, as in 2024-12-31 23:59:59+00.",
+        hint=hint or "Write dates and times in ISO form, as in 2024-12-31 23:59:59+00.",
         sqlstate="22007",
+    )
+
+
+def clock_word() -> InvalidValue:
+    return InvalidValue(
+        "a date or time that the server's clock gives cannot be sealed",
+        hint="Compute it in the application and pass it as a value.",
+        sqlstate="0A000",
     )
 
 
@@ -29,7 +53,7 @@ def field_out_of_range(type_name: str) -> InvalidValue:
 
 
 def out_of_range(type_name: str) -> InvalidValue:
-    return InvalidValue(f"value out of range for type {type_name}", sqlstate="22003")
+    return InvalidValue(f"value is out of range for type {type_name}", sqlstate="22003")
 
 
 def bad_binary(type_name: str) -> InvalidValue:

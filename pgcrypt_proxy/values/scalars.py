@@ -1,4 +1,4 @@
-"""Integers, bool and uuid."""
+"""Integers, oid, bool and uuid."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import struct
 import uuid
 
-from pgcrypt_proxy.values.problems import bad_binary, bad_syntax, out_of_range
+from pgcrypt_proxy.values.problems import ambiguous_oid, bad_binary, bad_syntax, out_of_range
 
 _WHITE = b" \t\n\r\v\f"
 INTEGERS = {
@@ -54,6 +54,41 @@ def pack_integer(name: str, value: int) -> bytes:
     if not low <= value <= high:
         raise out_of_range(written)
     return packer.pack(value)
+
+
+_OID = struct.Struct("!I")
+#: Octal, hexadecimal, binary, or with a separator: not the same number, or none, before PostgreSQL 16.
+_SINCE_16_FORM = re.compile(rb"[+-]?(?:0[0-9a-fxob_]+|[1-9][0-9_]*)", re.IGNORECASE)
+_OID_FORM = re.compile(rb"([+-]?)(0|[1-9][0-9]*)")
+
+
+def oid_in(text: bytes) -> bytes:
+    """oid's input; a negative integer is taken as unsigned.
+
+    A zero in front makes it octal since PostgreSQL 16 and does not before: refused.
+    """
+    word = text.strip(_WHITE)
+    found = _OID_FORM.fullmatch(word)
+    if found is None:
+        raise ambiguous_oid() if _SINCE_16_FORM.fullmatch(word) else bad_syntax("oid")
+    sign, digits = found.groups()
+    if len(digits) > _MAX_DIGITS:
+        raise out_of_range("oid")
+    return pack_oid(-int(digits) if sign == b"-" else int(digits))
+
+
+def pack_oid(value: int) -> bytes:
+    if not -(2**31) <= value < 2**32:
+        raise out_of_range("oid")
+    return _OID.pack(value % 2**32)
+
+
+def oid_value(data: bytes) -> int:
+    """The number that a binary oid is."""
+    if len(data) != _OID.size:
+        raise bad_binary("oid")
+    value: int = _OID.unpack(data)[0]
+    return value
 
 
 _BOOLEANS = (

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TextSettings:
-    """As ParameterStatus reports them; `bytea_output` is not reported, its default is assumed."""
+    """As ParameterStatus reports them; `bytea_output` is known from the form that envelopes come in."""
 
     date_style: str = "ISO, MDY"
     time_zone: str = "UTC"
     bytea_output: str = "hex"
+    interval_style: str = "postgres"
 
     @property
     def output_style(self) -> str:

@@ -1,4 +1,4 @@
-"""text, varchar and bytea."""
+"""text, varchar, char(n), name and bytea."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import binascii
 import re
 
 from pgcrypt_proxy.errors import InvalidValue
+from pgcrypt_proxy.values.modifiers import VARHDRSZ
 from pgcrypt_proxy.values.problems import bad_syntax
-from pgcrypt_proxy.values.types import VARHDRSZ
 
 _WHITE = b" \t\n\r\v\f"
 
@@ -37,6 +37,36 @@ def fit(data: bytes, typmod: int, *, explicit: bool) -> bytes:
     if not explicit and characters[limit:].strip(" "):
         raise InvalidValue(f"value too long for type character varying({limit})", sqlstate="22001")
     return characters[:limit].encode()
+
+
+def pad(data: bytes, typmod: int, *, explicit: bool) -> bytes:
+    """`data` in a char(n): filled with spaces; what is too long is an error, or cut, as for varchar."""
+    length = typmod - VARHDRSZ
+    if length < 0:
+        return data
+    characters = data.decode()
+    if len(characters) <= length:
+        return data + b" " * (length - len(characters))
+    if not explicit and characters[length:].strip(" "):
+        raise InvalidValue(f"value too long for type character({length})", sqlstate="22001")
+    return characters[:length].encode()
+
+
+NAME_BYTES = 63
+
+
+def name_in(data: bytes) -> bytes:
+    """name's input: what is longer than 63 bytes is cut, at a character's end."""
+    return checked(data)[:NAME_BYTES].decode(errors="ignore").encode()
+
+
+def name_recv(data: bytes) -> bytes:
+    """A binary name. Raises InvalidValue (42622) when it is too long, as namerecv does."""
+    if len(checked(data)) > NAME_BYTES:
+        raise InvalidValue(
+            "identifier too long", detail=f"Identifier must be less than {NAME_BYTES + 1} characters.", sqlstate="42622"
+        )
+    return data
 
 
 def bytea_in(text: bytes) -> bytes:

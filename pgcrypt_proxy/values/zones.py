@@ -36,6 +36,12 @@ def zone(name: str) -> dt.tzinfo:
     return dt.timezone(offset if sign == "-" else -offset, bracketed or plain)
 
 
+def fixed_offset(name: str) -> int | None:
+    """The offset in seconds of a zone that has only one, None for others."""
+    offset = zone(name).utcoffset(None)
+    return None if offset is None else int(offset.total_seconds())
+
+
 def _datetime(microseconds: int) -> dt.datetime:
     """A datetime for the zone's rules: years beyond Python's take their place in the 400-year cycle."""
     year = civil_from_days(microseconds // DAY_US)[0]

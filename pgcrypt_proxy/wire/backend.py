@@ -235,11 +235,11 @@ class BackendKeyData:
         return writer.message(codes.BACKEND_KEY_DATA, writer.int32(self.process_id), self.secret_key)
 
 
-def error_response(error: PgcryptError) -> bytes:
-    """The ErrorResponse that says `error` to a client: fields S, V, C, M, D, H and P."""
+def error_response(error: PgcryptError, codec: str | None = "utf-8") -> bytes:
+    """The ErrorResponse that says `error` to a client, whose encoding is `codec`: fields S, V, C, M, D, H, P and W."""
     fields = [("S", error.severity), ("V", error.severity), ("C", error.code), ("M", error.message)]
-    optional = (("D", error.detail), ("H", error.hint), ("P", error.position))
+    optional = (("D", error.detail), ("H", error.hint), ("P", error.position), ("W", error.context))
     fields += [(code, str(value)) for code, value in optional if value is not None]
     return ErrorResponse(
-        tuple((ord(code), value.replace("\0", "").encode("utf-8", "replace")) for code, value in fields)
+        tuple((ord(code), value.replace("\0", "").encode(codec or "ascii", "replace")) for code, value in fields)
     ).encode()

@@ -16,6 +16,11 @@ TERMINATE = writer.message(codes.TERMINATE)
 COPY_DONE = writer.message(codes.COPY_DONE)
 
 
+def copy_fail(reason: bytes) -> bytes:
+    """A CopyFail message."""
+    return writer.message(codes.COPY_FAIL, writer.string(reason))
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """A simple query. `text` is in the client's encoding."""
@@ -71,9 +76,9 @@ class Bind:
     def decode(cls, raw: bytes) -> Bind:
         reader = Reader(raw)
         portal, statement = reader.string(), reader.string()
-        formats = reader.array(reader.int16)
-        parameters = tuple(reader.value() for _ in range(reader.int16()))
-        results = reader.array(reader.int16)
+        formats = reader.int16s()
+        parameters = reader.values()
+        results = reader.int16s()
         reader.end()
         return cls(portal, statement, formats, parameters, results)
 
@@ -87,6 +92,12 @@ class Bind:
             writer.values(self.parameters),
             writer.array16(self.result_format_codes),
         )
+
+
+def bind_names(start: bytes) -> tuple[bytes, bytes]:
+    """The portal and the statement that a Bind names, read from its start. Raises MalformedMessage."""
+    reader = Reader(start)
+    return reader.string(), reader.string()
 
 
 @dataclass(frozen=True, slots=True)

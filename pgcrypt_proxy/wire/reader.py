@@ -13,6 +13,7 @@ from pgcrypt_proxy.errors import ProtocolError
 _INT16 = struct.Struct("!H")
 _INT32 = struct.Struct("!i")
 _OID = struct.Struct("!I")
+_TOO_SHORT = "insufficient data left in message"
 
 
 class MalformedMessage(ProtocolError):
@@ -34,11 +35,13 @@ class Reader:
     def _need(self, count: int) -> int:
         at = self._at
         if count < 0 or at + count > self._end:
-            raise MalformedMessage("insufficient data left in message")
+            raise MalformedMessage(_TOO_SHORT)
         self._at = at + count
         return at
 
     def byte(self) -> int:
+        if self._at == self._end:
+            raise MalformedMessage("no data left in message")
         return self._data[self._need(1)]
 
     def int16(self) -> int:
@@ -72,6 +75,27 @@ class Reader:
         at = self._need(length)
         return self._data[at : at + length]
 
+    def values(self) -> tuple[bytes | None, ...]:
+        """An Int16 count and that many `value`s, read at once."""
+        count, data, at, end = self.int16(), self._data, self._at, self._end
+        unpack = _INT32.unpack_from
+        made: list[bytes | None] = []
+        for _ in range(count):
+            start = at + 4
+            if start > end:
+                raise MalformedMessage(_TOO_SHORT)
+            length: int = unpack(data, at)[0]
+            at = start
+            if length == -1:
+                made.append(None)
+                continue
+            at += length
+            if length < 0 or at > end:
+                raise MalformedMessage(_TOO_SHORT)
+            made.append(data[start:at])
+        self._at = at
+        return tuple(made)
+
     def rest(self) -> bytes:
         value = self._data[self._at :]
         self._at = self._end
@@ -80,6 +104,11 @@ class Reader:
     def array(self, read: Callable[[], int]) -> tuple[int, ...]:
         """An Int16 count and that many items."""
         return tuple(read() for _ in range(self.int16()))
+
+    def int16s(self) -> tuple[int, ...]:
+        """An Int16 count and that many unsigned Int16, read at once."""
+        count = self.int16()
+        return struct.unpack_from(f"!{count}H", self._data, self._need(2 * count)) if count else ()
 
     def end(self) -> None:
         """The body must be read up."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgcrypt_proxy.cli.explain import _WORDS
+from pgcrypt_proxy.cli.explain import WORDS
 from pgcrypt_proxy.sql.plan import Use
 
 
@@ -22,8 +22,16 @@ def test_rewritten_shows_no_protected_literal(explain):
     done = explain("SELECT id, email FROM public.users WHERE email = 'ada@example.com'")
     assert done.out.startswith("rewritten:")
     assert "<term of public.users.email>" in done.out
+    assert "result column 1: plain\n" in done.out
     assert "result column 2: opened as public.users.email (text)" in done.out
     assert "ada@" not in done.out + done.err
+
+
+def test_copy_shows_what_becomes_of_its_columns(explain):
+    done = explain("COPY public.users (id, email) FROM STDIN")
+    assert "COPY column 1: plain\n" in done.out
+    assert "COPY column 2: sealed as public.users.email (text)" in done.out
+    assert "COPY column 1: opened as" in explain("COPY (SELECT email FROM public.users) TO STDOUT").out
 
 
 def test_sealed_parameters_and_literals(explain):
@@ -55,6 +63,14 @@ def test_names_are_looked_up_in_the_search_path(prepared, explain):
     assert explain(sql, "--search-path", "other").out.startswith("untouched")
 
 
+def test_a_safe_function_may_be_called(prepared, explain, tmp_path):
+    prepared.execute("CREATE FUNCTION public.touch() RETURNS void LANGUAGE sql AS 'UPDATE public.users SET id = id'")
+    assert explain("SELECT public.touch()").out.startswith('refused: function "touch" may touch protected tables')
+    with (tmp_path / "rules.yaml").open("a") as rules:
+        rules.write("safe_functions: [public.touch]\n")
+    assert explain("SELECT public.touch()").out.startswith("untouched")
+
+
 def test_several_statements_from_standard_input(explain):
     sql = "UPDATE public.users SET age = 5; SELECT age FROM public.users"
     done = explain("-", "--simple", stdin=sql)
@@ -63,4 +79,4 @@ def test_several_statements_from_standard_input(explain):
 
 
 def test_every_use_has_a_word():
-    assert set(_WORDS) == set(Use)
+    assert {use.name for use in Use} <= set(WORDS)

@@ -22,6 +22,12 @@ def test_keys_are_shown_with_their_use(prepared, run):
     assert "envelopes" not in run("keys").out
 
 
+def test_an_old_key_is_said(prepared, run):
+    assert "note" not in run("keys").err
+    prepared.execute("UPDATE pgcrypt.keyring SET activated_at = now() - interval '200 days'")
+    assert run("keys").err == ("note: key 2 has been active for 200 days: pgcrypt-proxy rotate dek --data-class pii\n")
+
+
 def test_open_prints_one_value(prepared, run):
     assert run("protect", "--all").status == 0
     row = prepared.execute("SELECT email::bytea::text FROM public.users WHERE id = 1").fetchone()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pgcrypt_proxy.ops import install
+
 
 def test_init_makes_schema_and_keys_once(prepared, run):
     assert "up to date" in run("init").out
@@ -25,6 +27,20 @@ def test_init_without_rules_makes_the_schema(run, monkeypatch):
     assert "installed" in done.out
 
 
+def test_init_upgrades_an_older_schema(postgres, database, run, tmp_path):
+    assert run("keygen", str(tmp_path / "keyring.kek")).status == 0
+    with postgres.connect(database) as connection:
+        connection.execute(install.sql_text("schema.sql").encode())
+    assert run("keys").err.startswith(
+        "error: reading the keyring: the database has no pgcrypt schema, or one of another"
+    )
+    assert "ALTER TABLE pgcrypt.keyring" in run("init", "--dry-run").out
+    done = run("init")
+    assert done.out.splitlines()[0] == "schema pgcrypt upgraded from version 1 to 2"
+    assert "restart every proxy" in done.err
+    assert "up to date" in run("init").out
+
+
 def test_check_before_and_after(prepared, run):
     before = run("check")
     assert before.status == 1
@@ -47,6 +63,26 @@ def test_check_names_file_line_and_spelling(prepared, run, tmp_path):
     assert "rules.yaml:4: table public.users has no column emial; did you mean email?" in done.out
     assert "rules.yaml:5: there is no table public.user; did you mean public.users?" in done.out
     assert "its type is integer, the rule" in done.out
+
+
+def test_check_shows_what_leads_to_protected_columns(prepared, run, tmp_path):
+    assert run("protect", "--all").status == 0
+    prepared.execute(
+        "CREATE VIEW public.people AS SELECT email AS mail, id FROM public.users;"
+        "CREATE VIEW public.ordered AS SELECT email FROM public.users ORDER BY email;"
+        "CREATE FUNCTION public.touch() RETURNS void LANGUAGE sql AS 'UPDATE public.users SET id = id'"
+    )
+    done = run("check")
+    assert done.status == 0
+    assert "view: public.people.mail shows public.users.email\n" in done.out
+    assert "refused: public.ordered is made from protected columns" in done.out
+    assert "refused: function touch may touch protected tables" in done.out
+    with (tmp_path / "rules.yaml").open("a") as rules:
+        rules.write("safe_functions: [public.touch, public.tuch]\n")
+    done = run("check")
+    assert done.status == 1
+    assert "rules.yaml:7: there is no function public.tuch; did you mean public.touch?" in done.out
+    assert "function touch may" not in done.out
 
 
 def test_check_without_init_says_so(run, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 import psycopg
 
 from pgcrypt_proxy.crypto.providers.file import FileProvider
-from pgcrypt_proxy.demo.scenario import seal_columns
+from pgcrypt_proxy.demo import scenario
+from pgcrypt_proxy.ops.connect import connect
+from pgcrypt_proxy.ops.install import install
 from pgcrypt_proxy.server.run import Running, start
 from pgcrypt_proxy.server.settings import Settings
 from tests.helpers.servers import PostgresServer
@@ -41,8 +44,9 @@ class ProtectedDatabase:
         return self.server.connect(self.name)
 
     def logged(self) -> str:
-        """All that the server has logged."""
-        return self.server.log_text()
+        """All that the server has logged of this database: other tests plant their values on the same server."""
+        entries = re.split(r"^(?=\d{4}-\d\d-\d\d )", self.server.log_text(), flags=re.MULTILINE)
+        return "".join(entry for entry in entries if f"@{self.name} " in entry.partition("\n")[0])
 
 
 def write_rules(folder: Path, columns: str) -> tuple[Path, Path]:
@@ -51,7 +55,9 @@ def write_rules(folder: Path, columns: str) -> tuple[Path, Path]:
     FileProvider.create(kek)
     rules = folder / "rules.yaml"
     lines = "".join(f"  - {line.strip()}\n" for line in columns.strip().splitlines())
-    rules.write_text(f"version: 1\nkeyring: {{provider: file, path: keyring.kek}}\ncolumns:\n{lines}")
+    rules.write_text(
+        f"version: 1\nkeyring: {{provider: file, path: keyring.kek}}\ncolumns:{' []' * (not lines)}\n{lines}"
+    )
     return rules, kek
 
 
@@ -69,16 +75,48 @@ def settings_for(server: PostgresServer, name: str, rules: Path, **changes: Any)
 
 @contextlib.contextmanager
 def protected(
-    server: PostgresServer, folder: Path, schema: str, columns: str, **changes: Any
+    server: PostgresServer, folder: Path, schema: str, columns: str, world: dict[str, Any] | None = None, **changes: Any
 ) -> Iterator[ProtectedDatabase]:
-    """A fresh database with `schema`, its `columns` sealed, behind a proxy of its own."""
+    """A fresh database with `schema`, its `columns` sealed, behind a proxy of its own. `world` is for `start`."""
     rules, kek = write_rules(folder, columns)
     with server.database() as name:
         with server.connect(name) as connection:
             connection.execute(schema.encode())
-        seal_columns(server, name, rules)
-        running = start(settings_for(server, name, rules, **changes))
+        scenario.seal_columns(server, name, rules)
+        running = start(settings_for(server, name, rules, **changes), **(world or {}))
         try:
             yield ProtectedDatabase(server, name, rules, kek, running)
+        finally:
+            running.stop()
+
+
+@contextlib.contextmanager
+def awaited(
+    server: PostgresServer, folder: Path, columns: str, schema: str = "", **changes: Any
+) -> Iterator[ProtectedDatabase]:
+    """A fresh database with `schema` and schema pgcrypt, behind a proxy whose rules wait for their columns."""
+    rules, kek = write_rules(folder, columns)
+    with server.database() as name:
+        with connect(server.dsn(name)) as connection:
+            install(connection)
+            if schema:
+                connection.execute(schema.encode())
+        running = start(settings_for(server, name, rules, absent_columns="wait", **changes))
+        try:
+            yield ProtectedDatabase(server, name, rules, kek, running)
+        finally:
+            running.stop()
+
+
+@contextlib.contextmanager
+def sealed_demo(server: PostgresServer, folder: Path) -> Iterator[tuple[str, Path, Running]]:
+    """A database with both of the demo's applications' tables, sealed: its name, its rules, and the proxy before it."""
+    with server.database() as name:
+        scenario.create_tables(server, name)
+        rules = scenario.write_rules(folder)
+        scenario.seal_columns(server, name, rules)
+        running = start(scenario.settings_for(server, name, rules))
+        try:
+            yield name, rules, running
         finally:
             running.stop()

@@ -10,6 +10,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from pgcrypt_proxy.session.commands import CloseConnection, OpenBackend, RefreshCatalog, RelayCancel, SendData
 from pgcrypt_proxy.session.events import BackendOpened, ConnectionClosed, DataReceived, Event, Side, WorldChanged
@@ -89,7 +90,7 @@ class Pump:
                 legs[Side.BACKEND] = socket.create_connection(self._upstream)
                 self._handle(session, BackendOpened(), legs)
             elif isinstance(command, RefreshCatalog):
-                self._handle(session, self._world(), legs)
+                self._handle(session, replace(self._world(), answers=command.number), legs)
             elif isinstance(command, RelayCancel):
                 with socket.create_connection(self._upstream) as relay:
                     relay.sendall(command.packet)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from pgcrypt_proxy.crypto.keyring import Keyring, SealContext
-from pgcrypt_proxy.errors import KeyUnavailable, OpenError, PgcryptError
+from pgcrypt_proxy.errors import KeyUnavailable, OpenError, PgcryptError, Refusal
 from pgcrypt_proxy.sql.catalog import Catalog, Column, ProtectedColumn, Relation
+from pgcrypt_proxy.sql.mention import RelationName
 from pgcrypt_proxy.sql.plan import UNTOUCHED, NeedsNames, Plan
 from pgcrypt_proxy.sql.planner import Planner
 from pgcrypt_proxy.values.types import type_by_name
@@ -67,14 +68,17 @@ class ScriptedPlanner:
         plans: Mapping[str, Plan | NeedsNames] | None = None,
         *,
         after_names: Mapping[str, Plan] | None = None,
-        unknown: Sequence[str] = (),
+        unknown: Mapping[str, Collection[RelationName]] | None = None,
         version: int = 1,
     ) -> None:
         self.catalog = catalog(version)
         self.plans = dict(plans or {})
         self.after_names = dict(after_names or {})
-        self.unknown = set(unknown)
+        self.unknown = dict(unknown or {})
         self.resolved: list[Mapping[str, int] | None] = []
+
+    def too_long(self, length: int) -> Refusal | None:
+        return Refusal("the statement is too long", sqlstate="54001") if length > 1 << 20 else None
 
     def plan(
         self,
@@ -89,8 +93,20 @@ class ScriptedPlanner:
             return self.after_names[sql]
         return self.plans.get(sql, UNTOUCHED)
 
-    def unknown_relations(self, sql: str, *, extended: bool = True) -> bool:
-        return sql in self.unknown
+    def plan_and_unknown(
+        self,
+        sql: str,
+        *,
+        extended: bool,
+        resolved: Mapping[str, int] | None = None,
+        standard_conforming_strings: bool = True,
+    ) -> tuple[Plan | NeedsNames, frozenset[RelationName]]:
+        return self.plan(sql, extended=extended, resolved=resolved), frozenset(self.unknown.get(sql, ()))
+
+    def under(self, catalog: Catalog) -> ScriptedPlanner:
+        made = ScriptedPlanner(self.plans, after_names=self.after_names, unknown=self.unknown)
+        made.catalog = catalog
+        return made
 
     @property
     def as_planner(self) -> Planner:
@@ -115,6 +131,9 @@ class GlassKeyring:
             raise OpenError("a protected value cannot be opened")
         return parts[2]
 
+    def native_keys(self, context: SealContext) -> None:
+        """Compiled code cannot read these envelopes."""
+
     def equality_term(self, index_domain: str, equality_key: bytes) -> bytes:
         return b"[%s=%s]" % (index_domain.encode(), equality_key)
 
@@ -131,6 +150,7 @@ class RecordingObserver:
     """Remembers what it was told."""
 
     told: list[tuple[Any, ...]] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
 
     def operations(self, operation: str, data_class: str, count: int, seconds: float) -> None:
         self.told.append(("operations", operation, data_class, count))
@@ -143,6 +163,9 @@ class RecordingObserver:
 
     def refused(self, refusal: PgcryptError) -> None:
         self.told.append(("refused", refusal.message))
+
+    def text(self, sql: str) -> None:
+        self.texts.append(sql)
 
 
 class Clock:

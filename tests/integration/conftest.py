@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.helpers.certificates import Authority
 from tests.helpers.leaks import traces
 from tests.helpers.proxies import ProtectedDatabase, protected
 from tests.helpers.servers import PostgresServer
+from tests.helpers.tls_database import TlsDatabase, TlsProxy, tls_database
 
 SCHEMA = """
 CREATE TABLE users (
@@ -70,3 +72,17 @@ def db(protected_database: ProtectedDatabase) -> ProtectedDatabase:
     with protected_database.direct() as connection:
         connection.execute("TRUNCATE users, orders, items, other.users, kinds, kinds_twin RESTART IDENTITY CASCADE")
     return protected_database
+
+
+@pytest.fixture(scope="session")
+def tls_db(tmp_path_factory: pytest.TempPathFactory, certificate_authority: Authority) -> Iterator[TlsDatabase]:
+    """A protected database whose server takes SCRAM over TLS only."""
+    with tls_database(tmp_path_factory.mktemp("tls"), certificate_authority) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def tls_proxy(tls_db: TlsDatabase) -> Iterator[TlsProxy]:
+    """A proxy with the defaults for such a server, and TLS for clients."""
+    with tls_db.proxy(**tls_db.client_tls()) as made:
+        yield made

@@ -11,22 +11,16 @@ from psycopg import sql
 
 from pgcrypt_proxy.demo import main, scenario
 from pgcrypt_proxy.policy.load import load
-from pgcrypt_proxy.server.run import Running, start
+from pgcrypt_proxy.server.run import Running
+from tests.helpers.proxies import sealed_demo
 from tests.helpers.servers import PostgresServer
 
 
 @pytest.fixture
 def ready(postgres: PostgresServer, tmp_path: Path) -> Iterator[tuple[str, Path, Running]]:
     """A database with both applications' tables, sealed, behind a proxy."""
-    with postgres.database() as name:
-        scenario.create_tables(postgres, name)
-        rules = scenario.write_rules(tmp_path)
-        scenario.seal_columns(postgres, name, rules)
-        running = start(scenario.settings_for(postgres, name, rules))
-        try:
-            yield name, rules, running
-        finally:
-            running.stop()
+    with sealed_demo(postgres, tmp_path) as made:
+        yield made
 
 
 @pytest.mark.parametrize(

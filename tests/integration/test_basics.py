@@ -172,3 +172,15 @@ def test_bulk_insert_by_unnest(db: ProtectedDatabase) -> None:
             6,
         )
     assert all(bytes(row[0])[0] == 1 for row in stored(db, "SELECT email FROM users"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("order", ["email, name", "name, email"])
+def test_one_parameter_for_a_protected_and_a_plain_column(db: ProtectedDatabase, order: str) -> None:
+    with db.connect() as connection, psycopg.RawCursor(connection) as cursor:
+        cursor.execute(f"INSERT INTO users ({order}) VALUES ($1, $1)", ["both"])
+        cursor.execute("SELECT email, name FROM users WHERE email = $1 AND name = $1", ["both"])
+        assert cursor.fetchall() == [("both", "both")]
+    ((email, name),) = stored(db, "SELECT email, name FROM users")
+    assert isinstance(email, bytes)
+    assert email[0] == 1
+    assert name == "both"

@@ -18,6 +18,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from pgcrypt_proxy import fast
+from pgcrypt_proxy.server.run import start
 from tests.helpers.certificates import Authority
 from tests.helpers.proxies import ProtectedDatabase, protected, settings_for
 from tests.helpers.servers import PostgresServer
@@ -72,6 +74,38 @@ class TestLogin:
             ]
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             psycopg.connect(small.dsn(role), password="wrong")
+
+    def test_scram_on_both_legs_without_tls(self, small: ProtectedDatabase) -> None:
+        with small.direct() as direct:
+            direct.execute("SET password_encryption = 'scram-sha-256'")
+            direct.execute("DROP ROLE IF EXISTS login_twice")
+            direct.execute("CREATE ROLE login_twice LOGIN PASSWORD 'right' IN ROLE scram_users")
+        running = start(settings_for(small.server, small.name, small.rules, auth="scram-passthrough"))
+        try:
+            dsn = small.dsn("login_twice").replace(f":{small.running.port}/", f":{running.port}/")
+            with psycopg.connect(dsn, password="right") as connection:
+                assert connection.execute("SELECT current_user").fetchone() == ("login_twice",)
+            with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+                psycopg.connect(dsn, password="wrong")
+        finally:
+            running.stop()
+
+    def test_guessing_gets_slower_in_relay_mode_too(self, small: ProtectedDatabase) -> None:
+        with small.direct() as direct:
+            direct.execute("SET password_encryption = 'scram-sha-256'")
+            direct.execute("DROP ROLE IF EXISTS login_guessed")
+            direct.execute("CREATE ROLE login_guessed LOGIN PASSWORD 'right' IN ROLE scram_users")
+        running = start(settings_for(small.server, small.name, small.rules))
+        try:
+            dsn = small.dsn("login_guessed").replace(f":{small.running.port}/", f":{running.port}/")
+            for _ in range(4):
+                with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+                    psycopg.connect(dsn, password="wrong")
+            assert running.proxy.metrics.logins_failed._value.get() == 4
+            assert running.proxy.metrics.logins_delayed._value.get() == 1
+            psycopg.connect(dsn, password="right").close()
+        finally:
+            running.stop()
 
     def test_the_servers_own_refusals_come_through(self, small: ProtectedDatabase) -> None:
         with pytest.raises(psycopg.OperationalError, match='role "nobody_here" does not exist'):
@@ -253,12 +287,22 @@ class TestServe:
             cwd=folder,
         )
 
-    def await_ready(self, process: subprocess.Popen[str]) -> None:
+    def await_ready(self, process: subprocess.Popen[str]) -> str:
+        """What it said before."""
         assert process.stderr is not None
+        said = ""
         for line in process.stderr:
             if '"ready"' in line:
-                return
+                return said
+            said += line
         raise AssertionError("it did not start")
+
+    def test_it_says_which_code_opens_rows(self, small: ProtectedDatabase, tmp_path: Path) -> None:
+        for wanted, build in (("", fast.BUILD), ("python", "python")):
+            process = self.start(small, tmp_path, PGCRYPT_ROWS=wanted)
+            assert f'"rows: {build}"' in self.await_ready(process)
+            process.terminate()
+            process.communicate(timeout=30)
 
     def test_sigterm_lets_a_transaction_finish(self, small: ProtectedDatabase, tmp_path: Path) -> None:
         process = self.start(small, tmp_path)
@@ -278,11 +322,24 @@ class TestServe:
         with small.direct() as direct:
             assert direct.execute("SELECT count(*) FROM items WHERE id = 88").fetchone() == (1,)
 
+    def test_it_works_and_ends_though_nobody_reads_its_log(self, small: ProtectedDatabase, tmp_path: Path) -> None:
+        process = self.start(small, tmp_path)
+        self.await_ready(process)
+        assert process.stderr is not None
+        process.stderr.close()
+        dsn = f"postgresql://postgres@127.0.0.1:{self.port}/{small.name}?sslmode=disable"
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            with pytest.raises(psycopg.errors.FeatureNotSupported):  # refusals are logged
+                connection.execute("SELECT max(email) FROM users")
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        process.terminate()
+        assert process.wait(timeout=15) == 0
+
     @pytest.mark.parametrize(
         ("environment", "message"),
         [
             ({"PGCRYPT_RULES": "missing.yaml"}, "cannot be read"),
-            ({"PGCRYPT_DATABASE_URL": "postgresql://postgres@db.example.com/x"}, "neither loopback nor a Unix socket"),
+            ({"PGCRYPT_DATABASE_URL": "postgresql://postgres@127.0.0.1/x?sslmode=prefer"}, "falls back"),
             ({"PGCRYPT_DATABASE_URL": "postgresql://postgres:secret@127.0.0.1:1/x"}, "cannot connect"),
             ({"PGCRYPT_TLS": "sometimes"}, "tls is"),
             ({"PGCRYPT_LISTEN_PORT": "many"}, "must be a number"),

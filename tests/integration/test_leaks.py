@@ -39,6 +39,13 @@ STATEMENTS = [
     "DECLARE c CURSOR FOR SELECT * FROM users WHERE email = '{}'",
     "COPY (SELECT * FROM users WHERE email = '{}') TO STDOUT",
     "COPY users (email) FROM STDIN",
+    "COPY users (born) FROM STDIN",
+    "COPY users (email, name) FROM STDIN",
+    "COPY users (email, plain) FROM STDIN (DELIMITER '-', NULL 'x')",
+    "COPY users (email) FROM STDIN CSV HEADER",
+    "COPY users (email) FROM STDIN (FORMAT csv, HEADER MATCH)",
+    "COPY users (email) FROM STDIN WHERE email = '{}'",
+    "COPY users TO '/tmp/{}'",
     "CREATE TABLE copy AS SELECT * FROM users WHERE email = '{}'",
     "CREATE VIEW w AS SELECT * FROM users WHERE email = '{}'",
     "DO $$ BEGIN UPDATE users SET email = '{}'; END $$",
@@ -74,12 +81,24 @@ def marker() -> str:
     return f"planted-{secrets.token_hex(8)}"
 
 
+def run(connection: psycopg.Connection, text: str, marker: str) -> None:
+    """The statement; a COPY gets the marker as its data."""
+    if not text.startswith("COPY"):
+        connection.execute(text)  # type: ignore[arg-type]
+        return
+    with connection.cursor().copy(text) as copy:  # type: ignore[arg-type]
+        if "FROM STDIN" in text:
+            copy.write(f"{marker}-1\n{marker}-2\n")
+        else:
+            list(copy)
+
+
 def test_no_statement_leaves_a_trace(db: ProtectedDatabase, marker: str) -> None:
     with db.connect() as connection:
         for statement in STATEMENTS:
             text = statement.replace("{{", "\0").replace("}}", "\1").replace("{}", marker)
             with contextlib.suppress(psycopg.Error):
-                connection.execute(text.replace("\0", "{").replace("\1", "}"))  # type: ignore[arg-type]
+                run(connection, text.replace("\0", "{").replace("\1", "}"), marker)
             assert not connection.closed, statement
     with db.connect() as connection:
         for statement in PARAMETERS:

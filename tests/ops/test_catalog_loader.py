@@ -4,9 +4,10 @@ import psycopg
 import pytest
 
 from pgcrypt_proxy.errors import ConfigError, PolicyError
-from pgcrypt_proxy.ops import catalog_loader
+from pgcrypt_proxy.ops import catalog_loader, catalog_queries, catalog_rules
 from pgcrypt_proxy.ops.connect import connect
-from pgcrypt_proxy.policy.model import KeyringSettings, Policy
+from pgcrypt_proxy.policy.model import KeyringSettings, Policy, SafeFunction
+from pgcrypt_proxy.sql.catalog import Catalog
 
 TABLES = """
 CREATE TABLE public.users (id int PRIMARY KEY, gone int, email text, age int);
@@ -162,11 +163,103 @@ def test_inheritance_parents_and_children_are_derived(connection, rule):
     assert derived(catalog) == {"grandparent", "parent", "child"}
 
 
-def test_a_child_of_a_sealed_parent_needs_no_rule(connection, rule):
-    connection.execute("CREATE TABLE public.users (email text); CREATE TABLE public.child () INHERITS (public.users)")
+def protected_columns(catalog: Catalog) -> dict[str, int]:
+    """Each protected column that can be named, with the id of the column whose values it holds."""
+    return {
+        f"{relation.name}.{column.name}": column.protected.id
+        for relation in catalog.relations.values()
+        for column in relation.columns
+        if column.protected is not None
+    }
+
+
+@pytest.fixture
+def load(connection, rule):
+    """Loads the catalog under a rule for public.users.email."""
+
+    def load(*safe: str) -> Catalog:
+        made = policy(rule("public.users.email", "text", ("equality",)))
+        functions = (SafeFunction(*name.split("."), f"rules/test.yaml:{line}") for line, name in enumerate(safe, 9))
+        return catalog_loader.load(
+            connection, Policy(made.version, made.keyring, made.rules, safe_functions=tuple(functions))
+        )
+
+    return load
+
+
+def test_a_child_of_a_sealed_parent_needs_no_rule(connection, load):
+    connection.execute("CREATE TABLE public.users (email text)")
+    column_id = seal(connection, "public.users.email")
+    connection.execute(
+        "CREATE TABLE public.child (id int) INHERITS (public.users);"
+        "CREATE TABLE public.grandchild (email pgcrypt.sealed_1, note text) INHERITS (public.child)"
+    )
+    catalog = load()
+    assert derived(catalog) == set()
+    assert protected_columns(catalog) == dict.fromkeys(["users.email", "child.email", "grandchild.email"], column_id)
+    (child,) = catalog.by_name["child"]
+    column = child.columns[0].protected
+    assert column is not None
+    assert (column.is_armed, column.qualified_name, column.search) == (True, "public.child.email", {"equality"})
+    assert catalog.provenance[child.oid, 1] is column
+    assert {"users", "child", "grandchild"} == catalog.sensitive_names
+
+
+def test_a_parent_that_lacks_the_rule_is_derived(connection, load):
+    connection.execute(
+        "CREATE TABLE public.parent (id int); CREATE TABLE public.users (email text) INHERITS (public.parent)"
+    )
     seal(connection, "public.users.email")
-    catalog = catalog_loader.load(connection, policy(rule("public.users.email", "text", ("equality",))))
-    assert derived(catalog) == {"child"}
+    assert derived(load()) == {"parent"}
+
+
+PARTITIONS = """
+ALTER TABLE public.users RENAME TO users_1;
+CREATE TABLE public.users (LIKE public.users_1) PARTITION BY RANGE (id);
+ALTER TABLE public.users ATTACH PARTITION public.users_1 FOR VALUES FROM (0) TO (100);
+CREATE TABLE public.users_2 PARTITION OF public.users FOR VALUES FROM (100) TO (200);
+CREATE TABLE public.users_3 (email pgcrypt.sealed_1, id int NOT NULL);
+ALTER TABLE public.users ATTACH PARTITION public.users_3 FOR VALUES FROM (200) TO (300);
+"""
+
+
+def test_partitions_attached_and_detached_need_no_rule(connection, load):
+    connection.execute("CREATE TABLE public.users (id int NOT NULL, email text)")
+    column_id = seal(connection, "public.users.email")
+    connection.execute(PARTITIONS)
+    everywhere = dict.fromkeys(["users.email", "users_1.email", "users_2.email", "users_3.email"], column_id)
+    catalog = load()
+    assert (protected_columns(catalog), derived(catalog)) == (everywhere, set())
+    (third,) = catalog.by_name["users_3"]
+    assert third.columns[0].protected is not None
+    connection.execute("ALTER TABLE public.users DETACH PARTITION public.users_2")
+    assert protected_columns(load()) == everywhere
+
+
+def test_a_copy_of_a_sealed_table_is_protected_as_the_original_is(connection, load):
+    connection.execute(TABLES)
+    column_id = seal(connection, "public.users.email")
+    connection.execute("CREATE TABLE public.backup AS SELECT email AS mail, id FROM public.users")
+    assert protected_columns(load()) == {"users.email": column_id, "backup.mail": column_id}
+
+
+def test_children_of_a_table_without_its_rule_are_said_once(connection):
+    connection.execute(TABLES)
+    seal(connection, "public.users.email")
+    connection.execute("CREATE TABLE public.child () INHERITS (public.users)")
+    with pytest.raises(PolicyError, match=r"public\.users\.email holds envelopes and no rule names it") as caught:
+        catalog_loader.load(connection, policy())
+    assert caught.value.detail is None
+
+
+def test_a_foreign_table_with_a_sealed_type_is_derived(connection, load):
+    connection.execute(TABLES)
+    seal(connection, "public.users.email")
+    connection.execute(
+        "CREATE FOREIGN DATA WRAPPER nowhere; CREATE SERVER far FOREIGN DATA WRAPPER nowhere;"
+        "CREATE FOREIGN TABLE public.remote (email pgcrypt.sealed_1) SERVER far"
+    )
+    assert derived(load()) == {"remote"}
 
 
 def test_functions_that_name_a_protected_table_are_tainted(connection, rule):
@@ -223,3 +316,42 @@ def test_inside_a_transaction_its_own_changes_are_seen(connection):
     with connection.transaction():
         connection.execute("CREATE TABLE public.fresh (a int)")
         assert "fresh" in catalog_loader.load(connection, policy()).by_name
+
+
+def test_a_safe_function_is_not_tainted_and_taints_nothing(connection, rule, load):
+    connection.execute(
+        TABLES
+        + """
+        CREATE SCHEMA other;
+        CREATE FUNCTION public.touch(id int) RETURNS void LANGUAGE sql
+            AS 'UPDATE public.users SET age = age + 1 WHERE id = $1';
+        CREATE FUNCTION public.touch() RETURNS void LANGUAGE sql AS 'UPDATE public.users SET age = 0';
+        CREATE FUNCTION public.calls() RETURNS void LANGUAGE sql AS 'SELECT public.touch(1)';
+        CREATE FUNCTION other.rename(id int) RETURNS void LANGUAGE sql AS 'UPDATE public.users SET age = 1';
+        CREATE FUNCTION public.rename(id int) RETURNS void LANGUAGE sql AS 'UPDATE public.users SET age = 1';
+        CREATE VIEW public.v AS SELECT public.calls() IS NULL AS n;
+        """
+    )
+    assert load().tainted_functions == {"touch", "calls", "rename"}
+    catalog = load("public.touch", "public.rename")
+    assert catalog.tainted_functions == {"rename"}, "another schema's is not vouched for"
+    assert derived(catalog) == set()
+
+
+def test_a_safe_function_that_is_not_there_is_said_with_the_nearest_name(connection, rule):
+    connection.execute(
+        TABLES
+        + """
+        CREATE FUNCTION public.rename_user() RETURNS void LANGUAGE sql AS 'SELECT';
+        CREATE FUNCTION public.on_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+        """
+    )
+    names = ("public.rename_users", "public.on_change", "public.xyz")
+    safe = tuple(SafeFunction(*name.split("."), "rules/test.yaml:3") for name in names)
+    joined = catalog_rules.join(
+        Policy(1, KeyringSettings("file", {}), (), safe_functions=safe), catalog_queries.fetch(connection)
+    )
+    assert joined.absent == [
+        "rules/test.yaml:3: there is no function public.rename_users; did you mean public.rename_user?",
+        "rules/test.yaml:3: there is no function public.xyz",
+    ]

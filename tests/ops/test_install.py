@@ -3,9 +3,12 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from pgcrypt_proxy.crypto.keyring import SealContext, wrap_context
 from pgcrypt_proxy.errors import ConfigError
-from pgcrypt_proxy.ops import install
+from pgcrypt_proxy.ops import audit, install
 from pgcrypt_proxy.ops.connect import connect
+from pgcrypt_proxy.ops.keyring_store import KeyringStore
+from tests.ops.conftest import OpenProvider
 
 
 def envelope(flags: int, terms: int, plaintext_bytes: int = 0) -> bytes:
@@ -160,3 +163,52 @@ def test_schema_changes_are_told(postgres, database, connection, statement, is_t
         writer.execute(statement)
     heard = [n.channel for n in connection.notifies(timeout=0.3, stop_after=1)]
     assert heard == (["pgcrypt_catalog"] if is_told else [])
+
+
+def test_version_1_is_upgraded_with_its_keys_and_values(postgres, database):
+    context = SealContext(1, "pii")
+    with connect(postgres.dsn(database)) as connection:
+        connection.execute(install.sql_text("schema.sql").encode())
+        assert install.installed_version(connection) == 1
+        provider = OpenProvider()
+        keyring_id = value(connection, "SELECT keyring_id FROM pgcrypt.meta").bytes
+        for number, (kind, data_class, state) in enumerate(
+            [("index", "", "active"), ("dek", "pii", "retired"), ("dek", "pii", "active")], 1
+        ):
+            wrapped = provider.wrap(bytes([number]) * 32, wrap_context(keyring_id, kind, data_class, "", number))
+            connection.execute(
+                "INSERT INTO pgcrypt.keyring (kind, data_class, generation, state, provider, kek_id, wrapped, seals)"
+                " VALUES (%s, %s, %s, %s, 'open', 'open:1', %s, 17)",
+                [kind, data_class, number, state, wrapped],
+            )
+        before = connection.execute("SELECT * FROM pgcrypt.keyring ORDER BY id").fetchall()
+        store = KeyringStore(connection, provider)
+        with pytest.raises(ConfigError, match="one of another version"):
+            store.unlock()
+        assert install.pending_sql(connection)[0].startswith("-- Schema version 2")
+        done = install.install(connection)
+        assert (done.version_before, done.version) == (1, 2)
+        assert install.install(connection).is_unchanged
+        after = connection.execute("SELECT * FROM pgcrypt.keyring ORDER BY id").fetchall()
+        assert [row[: len(before[0])] for row in after] == before
+        assert value(connection, "SELECT bool_and(activated_at = created_at) FROM pgcrypt.keyring") is True
+        keyring = store.unlock_with_grants({"pii": 1})
+        assert keyring.open(context, keyring.seal(context, b"ada")) == b"ada"
+        assert value(connection, "SELECT count(*) FROM pgcrypt.keyring") == 3
+        assert [e.event for e in audit.events(connection)] == ["key_accessed"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "is_told"),
+    [
+        ("UPDATE pgcrypt.keyring SET state = 'retired' WHERE kind = 'dek'", True),
+        ("UPDATE pgcrypt.keyring SET wrapped = '\\x00'", True),
+        ("UPDATE pgcrypt.keyring SET seals = seals + 1", False),
+    ],
+)
+def test_changes_of_the_keyring_are_told(connection, statement, is_told):
+    KeyringStore(connection, OpenProvider()).ensure_keys(["pii"])
+    connection.execute("LISTEN pgcrypt_keyring")
+    connection.execute(statement.encode())
+    heard = [n.channel for n in connection.notifies(timeout=0.3, stop_after=1)]
+    assert heard == (["pgcrypt_keyring"] if is_told else [])

@@ -85,13 +85,22 @@ def test_a_replaced_check_function_is_found(connection, store, policy):
     assert not verify(connection, store, policy).is_sound
 
 
-def test_copies_and_plaintext_are_findings(connection, store, policy, rule):
+def test_copies_are_verified_and_plaintext_is_a_finding(connection, store, policy, rule):
     connection.execute("CREATE TABLE public.copy AS SELECT email FROM public.users")
+    connection.execute("CREATE TABLE public.child () INHERITS (public.users)")
+    connection.execute("INSERT INTO public.child SELECT * FROM ONLY public.users WHERE id = 1")
     connection.execute("CREATE TABLE public.late (a text)")
     wider = Policy(1, policy.keyring, (*policy.rules, rule("public.late.a")))
-    problems = "\n".join(verify(connection, store, wider).problems)
-    assert "public.copy.email" in problems
-    assert "public.late.a is named in the rules and holds plaintext" in problems
+    report = verify(connection, store, wider)
+    assert report.problems == ["public.late.a is named in the rules and holds plaintext"]
+    opened = {c.column: c.opened for c in report.columns}
+    assert opened == {
+        "public.users.email": 2,
+        "public.users.age": 2,
+        "public.copy.email": 2,
+        "public.child.email": 1,
+        "public.child.age": 1,
+    }
 
 
 def sealed_column(connection, policy, name: str):
@@ -118,5 +127,5 @@ def test_an_unknown_column_lists_the_known(connection, policy):
 def test_key_usage(connection: psycopg.Connection, policy):
     keys = {(k.kind, k.data_class): k for k in key_usage.list_keys(connection)}
     assert keys["dek", "pii"].seals == 3  # granted for the rows, NULL or not
-    counts = key_usage.count_envelopes(connection, catalog_loader.load(connection, policy).protected_columns)
+    counts = key_usage.totals(key_usage.envelopes_by_place(connection))
     assert counts == {keys["dek", "pii"].id: 2, keys["dek", "other"].id: 2}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from pgcrypt_proxy.errors import PolicyError
 from pgcrypt_proxy.policy.load import load
 
 HEAD = "version: 1\nkeyring: {provider: file, path: k.kek}\n"
+COLUMN = "columns: [{table: a, column: b, type: text"
 ROOT = Path(__file__).parents[2]
 
 
@@ -43,14 +47,20 @@ def test_a_rule_is_read(tmp_path: Path) -> None:
     assert policy.keyring.options == {"path": str(tmp_path / "k.kek")}
 
 
+def test_safe_functions_of_all_files(tmp_path: Path) -> None:
+    one = write(tmp_path, HEAD + COLUMN + "}]\nsafe_functions: [shop.f, Touch]", "1.yaml")
+    two = write(tmp_path, "version: 1\nsafe_functions:\n  - other.f", "2.yaml")
+    policy = load([one, two])
+    assert [f.qualified_name for f in policy.safe_functions] == ["shop.f", "public.Touch", "other.f"]
+    assert [f.source for f in policy.safe_functions] == [f"{one}:4", f"{one}:4", f"{two}:3"]
+    assert load([write(tmp_path, HEAD + COLUMN + "}]")]).safe_functions == ()
+
+
 def test_a_folder_is_all_its_files(tmp_path: Path) -> None:
     write(tmp_path, HEAD + "columns: [{table: a, column: b, type: text}]", "1.yaml")
     write(tmp_path, "version: 1\ncolumns: [{table: a, column: c, type: text}]", "2.yml")
     write(tmp_path, "not a rule file", "3.txt")
     assert [r.column for r in load([tmp_path]).rules] == ["b", "c"]
-
-
-COLUMN = "columns: [{table: a, column: b, type: text"
 
 
 @pytest.mark.parametrize(
@@ -64,6 +74,11 @@ COLUMN = "columns: [{table: a, column: b, type: text"
         ("version: 1\nversion: 1", 2, "stands twice", "Remove one"),
         ("version: 1\nkeyring: file", 2, "keyring must be a mapping", "provider"),
         ("version: 1\nkeyring: {path: x}", 2, "names no provider", "file, env"),
+        ("version: 1\nkeyring: {provider: env, previous: x}", 2, "previous must be a list", None),
+        ("version: 1\nkeyring: {provider: env, previous: [x]}", 2, "an entry of previous must be a mapping", "file"),
+        ("version: 1\nkeyring:\n  provider: env\n  previous:\n    - {path: x}", 5, "names no provider", None),
+        ("version: 1\nkeyring: {provider: env, a: {b: c}}", 2, "a must be a text", None),
+        ("version: 1\nkeyring: {provider: env, a: [[b]]}", 2, "a must be a text", None),
         (HEAD + "columns: {a: b}", 3, "columns must be a list", None),
         (HEAD + COLUMN + ", serch: [equality]}]", 3, 'no key "serch"', 'Did you mean "search"?'),
         (HEAD + COLUMN + ", readers: [x]}]", 3, "not available in this version", "Remove it"),
@@ -74,12 +89,17 @@ COLUMN = "columns: [{table: a, column: b, type: text"
         (HEAD + COLUMN + ", search: [equality, equality]}]", 3, "stands twice", None),
         (HEAD + COLUMN + ", index_domain: x}]", 3, "no meaning without search", "search"),
         (HEAD + COLUMN + ", data_class: 'A B'}]", 3, "is not a name", "small letters"),
-        (HEAD + "columns:\n- {table: a, column: b, type: date, search: [equality_casefold]}", 4, "text and varchar only", None),
+        (HEAD + "columns:\n- {table: a, column: b, type: date, search: [equality_casefold]}", 4, "text, varchar and citext only", None),
         (HEAD + "columns: [{table: a, column: b}]", 3, 'needs the key "type"', None),
         (HEAD + "columns: [{table: a.b.c, column: b, type: text}]", 3, "schema.table", None),
         (HEAD + "columns: [{table: a, column: , type: text}]", 3, "column must be a text", None),
         (HEAD + "columns: [{table: a, column: b, type: text}\n", 4, "expected", None),
         (HEAD + "columns:\n- {table: a, column: b, type: text}\n- {table: public.a, column: b, type: text}", 5, "has a rule already", "Remove one"),
+        (HEAD + "safe_functions: public.f", 3, "safe_functions must be a list", None),
+        (HEAD + "safe_functions: [a.b.c]", 3, "a safe function must be schema.name", None),
+        (HEAD + "safe_functions: [{a: b}]", 3, "a safe function must be a text", None),
+        (HEAD + "safe_functions:\n- f(int)", 4, "named without its arguments", "all functions of that name"),
+        (HEAD + COLUMN + "}]\nsafe_functions:\n- f\n- public.f", 6, "safe function public.f is named already", "Remove one"),
     ],
 )  # fmt: skip
 def test_mistakes_are_named_with_file_and_line(
@@ -122,3 +142,41 @@ def test_not_utf8_and_too_long(tmp_path: Path) -> None:
     path.write_bytes(b"#" * (2 << 20))
     with pytest.raises(PolicyError, match="longer than"):
         load([path])
+
+
+def test_providers_and_those_before_them(tmp_path: Path) -> None:
+    text = """
+version: 1
+keyring:
+  provider: aws-kms
+  key_id: arn:1
+  replicas: [arn:2, arn:3]
+  previous:
+    - {provider: file, path: old.kek}
+    - {provider: env, variable: OLD}
+columns: [{table: a, column: b, type: text}]
+"""
+    keyring = load([write(tmp_path, text)]).keyring
+    assert (keyring.provider, keyring.options) == ("aws-kms", {"key_id": "arn:1", "replicas": "arn:2,arn:3"})
+    old_file, old_env = keyring.previous
+    assert (old_file.provider, old_file.options) == ("file", {"path": str(tmp_path / "old.kek")})
+    assert (old_env.provider, old_env.options, old_env.previous) == ("env", {"variable": "OLD"}, ())
+
+
+def test_a_digest_tells_rules_apart_and_is_the_same_in_every_process(tmp_path: Path) -> None:
+    path = write(tmp_path, HEAD + COLUMN + ", search: [equality, equality_upper]}]\n")
+    script = f"from pathlib import Path; from pgcrypt_proxy.policy.load import load; print(load([Path({str(path)!r})]).digest)"
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in ("1", "2", "3")
+    }
+    first = load([path]).digest
+    assert seen == {first}
+    for text in (HEAD.replace("k.kek", "l.kek") + COLUMN + "}]", HEAD + COLUMN + ", search: [equality]}]"):
+        assert load([write(tmp_path, text)]).digest != first

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -106,6 +108,38 @@ async def test_the_event_loops_errors_are_told_the_same_way(stream: io.StringIO)
     log.on_loop_exception(loop, {"message": SECRET})
     assert SECRET not in stream.getvalue()
     assert len(lines(stream)) == 2
+
+
+def test_a_line_without_room_or_reader_is_lost_and_counted() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(writer, b"x" * 4096):
+            pass
+    os.set_blocking(writer, True)
+    said = log.Unfailing(writer)
+    said.write('{"event": "one"}\n')  # would wait forever
+    said.write('{"event": "two"}\n')
+    with contextlib.suppress(BlockingIOError):
+        os.set_blocking(reader, False)
+        while os.read(reader, 1 << 20):
+            pass
+    said.write('{"event": "three"}\n')
+    said.write('{"event": "four"}\n')
+    assert [json.loads(line) for line in os.read(reader, 1 << 20).splitlines()] == [
+        {"event": "three", "lost": 2},
+        {"event": "four"},
+    ]
+    os.close(reader)
+    said.write('{"event": "five"}\n')
+    os.close(writer)
+    said.write('{"event": "six"}\n')
+
+
+def test_a_workers_lines_have_its_number(stream: io.StringIO) -> None:
+    log.configure("info", stream, worker=3)
+    log.get().info("ready")
+    assert lines(stream)[0]["worker"] == 3
 
 
 def test_the_level_is_kept(stream: io.StringIO) -> None:

@@ -17,7 +17,7 @@ from tests.helpers.servers import PostgresServer
 @pytest.fixture
 def served() -> Iterator[tuple[Metrics, str]]:
     metrics = Metrics()
-    server = MetricsServer(metrics, "127.0.0.1", 0)
+    server = MetricsServer(metrics.registry, "127.0.0.1", 0)
     yield metrics, f"http://127.0.0.1:{server.port}"
     server.stop()
 
@@ -35,7 +35,8 @@ def test_what_a_session_tells_is_served(served: tuple[Metrics, str]) -> None:
     metrics.failed("open", OpenError("planted-text"), "public.users.email")
     metrics.refused(Refusal("planted-text"))
     metrics.statement("rewritten", 0.01)
-    metrics.keyring_unwrapped()
+    metrics.keys_unwrapped({"dek": 2, "index": 1})
+    metrics.kms_call("unwrap", "error", 0.02)
     text = get(f"{url}/metrics")
     for line in (
         'pgcrypt_operations_total{data_class="pii",operation="seal",status="ok"} 3.0',
@@ -45,7 +46,10 @@ def test_what_a_session_tells_is_served(served: tuple[Metrics, str]) -> None:
         'pgcrypt_statements_total{disposition="rewritten"} 1.0',
         'pgcrypt_key_cache_hits_total{key_type="dek"} 3.0',
         'pgcrypt_key_cache_hits_total{key_type="index"} 2.0',
-        'pgcrypt_key_cache_misses_total{key_type="dek"} 1.0',
+        'pgcrypt_key_cache_misses_total{key_type="dek"} 2.0',
+        'pgcrypt_key_cache_misses_total{key_type="index"} 1.0',
+        'pgcrypt_kms_calls_total{operation="unwrap",status="error"} 1.0',
+        'pgcrypt_kms_latency_seconds_sum{operation="unwrap"} 0.02',
     ):
         assert line in text
     assert "planted-text" not in text
@@ -62,7 +66,7 @@ def test_health_and_nothing_else(served: tuple[Metrics, str]) -> None:
 def test_a_taken_port_is_a_clear_error(served: tuple[Metrics, str]) -> None:
     port = int(served[1].rsplit(":", 1)[1])
     with pytest.raises(ConfigError, match="cannot listen for metrics"):
-        MetricsServer(Metrics(), "127.0.0.1", port)
+        MetricsServer(Metrics().registry, "127.0.0.1", port)
 
 
 @pytest.fixture
@@ -81,3 +85,4 @@ def test_a_running_proxy_counts(db: ProtectedDatabase) -> None:
     assert 'pgcrypt_operations_total{data_class="default",operation="open",status="ok"} 1.0' in text
     assert 'operation="seal",status="ok"} 1.0' in text
     assert "pgcrypt_connections_open 1.0" in text
+    assert 'pgcrypt_kms_calls_total{operation="unwrap",status="ok"} 2.0' in text

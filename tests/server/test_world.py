@@ -10,6 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from pgcrypt_proxy.errors import KeyUnavailable
+from pgcrypt_proxy.ops import catalog_loader
 from tests.helpers.proxies import ProtectedDatabase, protected
 from tests.helpers.servers import PostgresServer
 
@@ -41,7 +43,7 @@ def refusal_of(connection: psycopg.Connection, sql: str) -> str:
 def test_a_view_made_on_a_direct_connection_is_noticed(db: ProtectedDatabase) -> None:
     with db.connect() as connection, db.direct() as direct:
         connection.execute("INSERT INTO users VALUES (1, 'a@x', 'A')")
-        direct.execute("CREATE VIEW mail AS SELECT email FROM users")
+        direct.execute("CREATE VIEW mail AS SELECT email FROM users ORDER BY email")
         eventually(lambda: refusal_of(connection, "SELECT * FROM mail") == "0A000")
 
 
@@ -69,7 +71,7 @@ def test_rules_are_reloaded_or_stay_as_they_were(db: ProtectedDatabase) -> None:
     world = db.running.proxy.world
 
     def reload() -> None:
-        asyncio.run_coroutine_threadsafe(world.reload_rules(), db.running._loop).result(timeout=10)
+        asyncio.run_coroutine_threadsafe(db.running.proxy.reload(), db.running._loop).result(timeout=10)
 
     good = db.rules.read_text()
     before = world.planner
@@ -123,5 +125,91 @@ def test_the_proxy_comes_back_after_its_own_connection_is_lost(db: ProtectedData
             " AND datname = current_database()"
         )
         connection.execute("INSERT INTO users VALUES (1, 'a@x', 'A')")
-        direct.execute("CREATE VIEW later AS SELECT email FROM users")
+        direct.execute("CREATE VIEW later AS SELECT email FROM users ORDER BY email")
         eventually(lambda: refusal_of(connection, "SELECT * FROM later") == "0A000", 10)
+
+
+def test_a_connection_lost_in_the_middle_of_a_load_is_told_not_raised(
+    db: ProtectedDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = db.running.proxy.world
+    load = catalog_loader.load
+    lost = []
+
+    def lose(connection: psycopg.Connection, *arguments: object, **keywords: object) -> object:
+        if not lost:
+            lost.append(connection.info.backend_pid)
+            with db.direct() as direct:
+                direct.execute("SELECT pg_terminate_backend(%s)", [lost[0]])
+            connection.execute("SELECT 1")  # raises AdminShutdown
+        return load(connection, *arguments, **keywords)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(catalog_loader, "load", lose)
+
+    def refresh() -> str | None:
+        return asyncio.run_coroutine_threadsafe(world.refresh_catalog(), db.running._loop).result(timeout=10)
+
+    assert refresh() == "the catalog could not be read"
+    assert refresh() is None
+    assert lost
+    with db.connect() as connection:
+        connection.execute("INSERT INTO users VALUES (1, 'a@x', 'A')")
+
+
+def test_who_asks_when_a_load_is_just_done_gets_the_next_one(db: ProtectedDatabase) -> None:
+    world = db.running.proxy.world
+
+    async def ask() -> tuple[int, int]:
+        await world.refresh_catalog()
+        first = asyncio.ensure_future(world.refresh_catalog())
+        await asyncio.sleep(0)
+        loading = world._refreshing
+        assert loading is not None
+        while not loading.done():  # noqa: ASYNC110 - an Event would be heard of too late
+            await asyncio.sleep(0)
+        before = world._version
+        await world.refresh_catalog()
+        await first
+        return before, world._version
+
+    before, after = asyncio.run_coroutine_threadsafe(ask(), db.running._loop).result(timeout=10)
+    assert after > before
+
+
+def test_a_reload_that_fails_late_leaves_nothing_behind(db: ProtectedDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DDL in the middle of it makes sessions load the catalog: by the rules in force, not by those to come."""
+    world, seen = db.running.proxy.world, []
+    with db.direct() as direct:
+        direct.execute("CREATE FUNCTION tally() RETURNS bigint LANGUAGE sql AS 'SELECT count(email) FROM users'")
+
+    async def refresh_then_fail(*_: object) -> object:
+        seen.append(await world.refresh_catalog())
+        raise KeyUnavailable("down")
+
+    monkeypatch.setattr(world.keys, "make", refresh_then_fail)
+    db.rules.write_text(db.rules.read_text() + "safe_functions: [public.tally]\n")
+    reloading = asyncio.run_coroutine_threadsafe(db.running.proxy.reload(), db.running._loop)
+    assert reloading.result(timeout=10) is False
+    assert seen == [None]
+    with db.connect() as connection:
+        assert refusal_of(connection, "SELECT tally()") == "0A000"
+
+
+def test_a_catalog_that_was_being_loaded_when_the_rules_changed_is_loaded_anew(
+    db: ProtectedDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, proxy = db.running.proxy.world, db.running.proxy
+    with db.direct() as direct:
+        direct.execute("CREATE FUNCTION tally() RETURNS bigint LANGUAGE sql AS 'SELECT count(email) FROM users'")
+    db.rules.write_text(db.rules.read_text() + "safe_functions: [public.tally]\n")
+
+    async def change() -> None:
+        prepared = await proxy.prepare(proxy.settings)
+        loading = asyncio.ensure_future(world.refresh_catalog())
+        await asyncio.sleep(0)  # it has the old rules now
+        proxy.put(prepared)
+        await loading
+
+    asyncio.run_coroutine_threadsafe(change(), db.running._loop).result(timeout=10)
+    with db.connect() as connection:
+        assert refusal_of(connection, "SELECT tally()") == ""

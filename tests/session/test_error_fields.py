@@ -82,6 +82,14 @@ def test_error_about_a_protected_table_is_scrubbed_whatever_the_statement():
     assert fields["W"] == "SQL statement"
 
 
+def test_check_option_of_a_view_shows_no_envelope_and_leaves_plain_rows():
+    raw = error("44000", D=f"Failing row contains (1, {HEX}...).")
+    assert "D" not in fields_of(for_client(raw, UNTOUCHED, {}, catalog()))
+    assert "D" not in fields_of(for_client(raw, None, {}, catalog()))
+    plain = error("44000", D="Failing row contains (1, abc).")
+    assert for_client(plain, UNTOUCHED, {}, catalog()) == plain
+
+
 def test_error_of_a_rewritten_statement():
     raw = error(
         "23505",
@@ -103,3 +111,9 @@ def test_error_without_sqlstate():
 def test_notices_are_treated_alike():
     raw = NoticeResponse(((ord("S"), b"NOTICE"), (ord("D"), b"quotes " + TERM))).encode()
     assert for_client(raw, PLAN, LENGTHS, catalog()) == NoticeResponse(((ord("S"), b"NOTICE"),)).encode()
+
+
+def test_messages_name_the_logical_type():
+    raw = error("42883", f"function any_value(pgcrypt.sealed_{EMAIL.id}) does not exist, nor f(pgcrypt.sealed_999)")
+    shown = fields_of(for_client(raw, PLAN, LENGTHS, catalog()))
+    assert shown["M"] == "function any_value(text) does not exist, nor f(pgcrypt.sealed_999)"

@@ -113,27 +113,46 @@ def test_failed_transaction_cannot_be_asked():
 
 
 def test_unknown_relation_waits_for_a_newer_catalog():
-    play = talk(unknown=["SELECT new"])
+    play = talk(unknown={"SELECT new": [(None, "new")]})
     play >> frontend(query("SELECT new"), query("SELECT 2")) << RefreshCatalog(wait=True)
     newer = ScriptedPlanner({"SELECT new": REWRITTEN}, version=2)
-    play >> WorldChanged(newer.as_planner, play.keyring.as_keyring) << to_backend(query("SELECT 2"), query("SELECT 2"))
+    loaded = WorldChanged(newer.as_planner, play.keyring.as_keyring, answers=0)
+    play >> loaded << to_backend(query("SELECT 2"), query("SELECT 2"))
+
+
+def test_changes_that_others_asked_for_do_not_answer():
+    play = talk(unknown={"SELECT new": [(None, "new")]})
+    play >> frontend(query("SELECT new")) << RefreshCatalog(wait=True)
+    play >> WorldChanged(play.planner.as_planner, play.keyring.as_keyring)  # new keys, say
+    play >> WorldChanged(play.planner.as_planner, play.keyring.as_keyring, answers=1)
+    newer = ScriptedPlanner({"SELECT new": REWRITTEN}, version=2)
+    play >> WorldChanged(newer.as_planner, play.keyring.as_keyring, answers=0) << to_backend(query("SELECT 2"))
 
 
 def test_refresh_is_asked_for_once_a_second_at_most():
     clock = Clock()
-    play = Talk(ScriptedPlanner(unknown=["SELECT new"]), clock=clock).opened()
+    play = Talk(ScriptedPlanner(unknown={"SELECT new": [(None, "new")]}), clock=clock).opened()
     play >> frontend(query("SELECT new")) << RefreshCatalog(wait=True)
-    play >> WorldChanged(play.planner.as_planner, play.keyring.as_keyring, "down") << to_backend(query("SELECT new"))
+    play >> WorldChanged(play.planner.as_planner, play.keyring.as_keyring, answers=0) << to_backend(query("SELECT new"))
     play >> frontend(query("SELECT new")) << to_backend(query("SELECT new"))
     clock.now = 1.0
     play >> frontend(query("SELECT new")) << RefreshCatalog(wait=True)
 
 
-def test_rewriting_needs_utf8():
+def test_another_unknown_relation_never_rides_on_the_last_refresh():
+    first, both = [(None, "new")], [(None, "new"), ("public", "new")]
+    play = talk(unknown={"SELECT new": first, "SELECT both": both})
+    refreshed = WorldChanged(play.planner.as_planner, play.keyring.as_keyring, answers=0)
+    play >> frontend(query("SELECT new")) << RefreshCatalog(wait=True)
+    play >> refreshed << to_backend(query("SELECT new"))
+    play >> frontend(query("SELECT both")) << RefreshCatalog(wait=True)
+    play >> refreshed << to_backend(query("SELECT both"))
+    play >> frontend(query("SELECT new"), query("SELECT both")) << to_backend(query("SELECT new"), query("SELECT both"))
+
+
+def test_rewriting_needs_an_encoding_in_which_ascii_is_ascii():
     text = "INSERT INTO users(email) VALUES ('x')"
-    play = Talk(ScriptedPlanner({text: storing_literal(text, "x", "x")})).opened(
-        "I", status("client_encoding", "LATIN1")
-    )
+    play = Talk(ScriptedPlanner({text: storing_literal(text, "x", "x")})).opened("I", status("client_encoding", "SJIS"))
     play >> frontend(query(text)) << to_backend(REFUSED_QUERY)
     play >> backend(error("42883"), ready())
     assert fields_of(play.sent(Side.FRONTEND)[0])["H"] == "SET client_encoding TO 'UTF8'."

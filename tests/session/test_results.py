@@ -9,6 +9,7 @@ import pytest
 from pgcrypt_proxy.errors import CatalogDrift
 from pgcrypt_proxy.session import results
 from pgcrypt_proxy.session.results import Descriptions
+from pgcrypt_proxy.sql.catalog import Catalog
 from tests.helpers.session_doubles import AGE, EMAIL, catalog
 from tests.session.conversations import ID, SEALED_EMAIL, column, described
 
@@ -42,6 +43,17 @@ def test_a_column_that_is_not_sealed_yet_is_no_envelope():
     waiting = replace(EMAIL, id=0, is_armed=False)
     plain = described(column("email", 2, 25))
     assert Descriptions(catalog(1, waiting)).describe(plain, None) == (plain, results.NO_PROTECTED_COLUMNS)
+
+
+def test_bytea_of_a_column_that_is_new_may_be_one_that_a_rule_awaits():
+    base = catalog()
+    awaited = replace(EMAIL, id=9, name="phone", relation_oid=0, attribute_number=0)
+    lacking = Catalog.build(1, base.relations.values(), ruled={("public", "users", "phone"): awaited})
+    for outputs in (None, (None,)):
+        with pytest.raises(CatalogDrift, match="a result column is new"):
+            Descriptions(lacking).describe(described(column("phone", 9, 17)), outputs)
+    plain = described(column("other", 9, 25))
+    assert Descriptions(lacking).describe(plain, None) == (plain, results.NO_PROTECTED_COLUMNS)
 
 
 def test_domain_oid_is_as_good_as_bytea():

@@ -259,9 +259,20 @@ def test_copy_of_other_tables_passes(client: psycopg.Connection):
             assert len(list(copy)) >= 1000
         with pytest.raises(errors.InvalidTextRepresentation), cursor.copy("COPY plain FROM STDIN") as copy:
             copy.write(b"x")
-        with pytest.raises(errors.FeatureNotSupported), cursor.copy("COPY users FROM STDIN") as copy:
-            copy.write_row((1, MARKER, None, None, None))
     assert client.execute("SELECT count(*) FROM plain").fetchone() == (1000,)
+
+
+def test_copy_of_protected_columns(shop: Shop, client: psycopg.Connection):
+    with client.cursor() as cursor:
+        with cursor.copy("COPY users FROM STDIN") as copy:
+            for n in range(500):
+                copy.write_row((n, f"{MARKER}-{n}", None, n, "x"))
+        with cursor.copy("COPY users (email, age) TO STDOUT") as copy:
+            assert [bytes(row) for row in copy] == [b"%s-%d\t%d\n" % (MARKER.encode(), n, n) for n in range(500)]
+        with pytest.raises(errors.FeatureNotSupported), cursor.copy("COPY users FROM PROGRAM 'cat'") as copy:
+            copy.write_row((1, MARKER, None, None, None))
+    stored = shop.direct.execute("SELECT email::bytea FROM users").fetchall()
+    assert not any(MARKER.encode() in value for (value,) in stored)
 
 
 def test_new_table_is_known_at_once(client: psycopg.Connection):

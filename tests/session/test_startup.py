@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pgcrypt_proxy.session.commands import CloseConnection, OpenBackend, RelayCancel, StartTls
+from pgcrypt_proxy.session.commands import CloseConnection, NoteFailedLogin, OpenBackend, RelayCancel, StartTls
 from pgcrypt_proxy.session.events import BackendFailed, BackendOpened, ConnectionClosed, Side, TlsStarted
+from pgcrypt_proxy.session.login import LoginRules
 from pgcrypt_proxy.wire.backend import Authentication
 from tests.helpers.playbook import backend, frontend, to_backend, to_frontend
 from tests.session.conversations import (
@@ -107,7 +108,7 @@ def test_second_ssl_request_inside_tls_is_refused():
     play >> frontend(SSL_REQUEST) << StartTls(b"S")
     play >> TlsStarted()
     play >> frontend(SSL_REQUEST)
-    ends_with(play, "08P01")
+    assert "1234.5679" in ends_with(play, "0A000")["M"]
 
 
 def test_direct_tls_is_closed_without_a_word():
@@ -157,7 +158,7 @@ def test_no_user():
 def test_protocol_2_gets_an_error_it_can_read():
     play = Talk()
     play >> frontend(packet(2 << 16))
-    assert play.sent(Side.FRONTEND)[0].startswith(b"Eunsupported frontend protocol 2.0")
+    assert play.sent(Side.FRONTEND)[0].startswith(b"EFATAL:  unsupported frontend protocol 2.0")
 
 
 def test_unreachable_server():
@@ -222,3 +223,47 @@ def test_server_connection_that_came_too_late_is_closed():
     play >> ConnectionClosed(Side.FRONTEND) << CloseConnection(Side.BACKEND)
     play >> BackendOpened() << CloseConnection(Side.BACKEND)
     play.done()
+
+
+def test_nothing_but_authentication_comes_before_it_is_over():
+    for message in (status("TimeZone", "UTC"), b"K\0\0\0\x0c\0\0\0\1\0\0\0\2", ready()):
+        play = connecting()
+        play >> backend(message)
+        ends_with(play, "08P01")
+
+
+def test_a_server_may_not_talk_for_ever_before_it_is_ready():
+    play = connecting()
+    play >> backend(AUTHENTICATED) << to_frontend(AUTHENTICATED)
+    play >> backend(*[status("a", "b")] * 3000)
+    ends_with(play, "08P01")
+
+
+@pytest.mark.parametrize("kind", [b"R", b"E", b"S"])
+def test_long_messages_are_refused_before_anything_is_kept_for_them(kind: bytes):
+    play = connecting()
+    play >> backend(kind + b"\0\1\0\0")
+    ends_with(play, "08P01")
+
+
+def test_long_messages_are_taken_once_the_server_is_ready():
+    play = Talk().opened()
+    notice = b"N\0\1\0\4S" + b"x" * 65_534 + b"\0"
+    long = notice[:-1] + b"\0\0"
+    long = long[:1] + (len(long) - 1).to_bytes(4, "big") + long[5:]
+    play >> backend(long) << to_frontend(long)
+    play.done()
+
+
+def test_a_servers_refusal_counts_as_a_failed_login():
+    play = connecting()
+    gone = error("28P01", 'password authentication failed for user "app"', severity="FATAL")
+    play >> backend(gone) << to_frontend(gone) << NoteFailedLogin()
+    play >> ConnectionClosed(Side.BACKEND) << CloseConnection(Side.FRONTEND)
+    play.done()
+
+
+def test_methods_that_require_auth_does_not_name():
+    play = connecting(login=LoginRules(methods=frozenset({"scram-sha-256"})))
+    play >> backend(Authentication(3).encode())
+    ends_with(play, "28000")

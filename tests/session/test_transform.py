@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pgcrypt_proxy.errors import InvalidValue, KeyUnavailable, PgcryptError
+from pgcrypt_proxy.session.encodings import ClientEncoding
 from pgcrypt_proxy.session.meter import Meter
 from pgcrypt_proxy.session.transform import Values
 from pgcrypt_proxy.sql.plan import LiteralSlot, ParameterUse, Use
@@ -138,10 +139,34 @@ def test_bad_literal_tells_its_position_and_not_its_value(values: Values):
 
 
 def test_text_for_another_client_encoding(values: Values):
-    opener = values.opener(EMAIL, 1, "iso8859_1")
-    assert opener(b"<1||plain>") == b"plain"
+    values.encoding = ClientEncoding("LATIN1")
+    for format_code, hex_or_raw in ((1, bytes), (0, lambda b: b"\\x" + b.hex().encode())):
+        opener = values.opener(EMAIL, format_code)
+        assert opener(hex_or_raw("<1||é>".encode())) == b"\xe9"
+        with pytest.raises(InvalidValue) as caught:
+            opener(hex_or_raw("<1||\u20ac>".encode()))
+        assert caught.value.code == "22P05"
+        assert "\u20ac" not in caught.value.message
+    values.encoding = ClientEncoding("SJIS")
+    assert values.opener(EMAIL, 1)(b"<1||plain>") == b"plain"
     with pytest.raises(InvalidValue):
-        opener("<1||é>".encode())
+        values.opener(EMAIL, 1)("<1||é>".encode())
+
+
+@pytest.mark.parametrize("format_code", [0, 1])
+def test_text_of_another_client_encoding(values: Values, format_code: int):
+    values.encoding = ClientEncoding("WIN1252")
+    use = ParameterUse(0, Use.SEAL, EMAIL)
+    assert values.parameter(use, 25, b"\x80", format_code) == "<1|1[email=t\u20ac]|\u20ac>".encode()
+    with pytest.raises(InvalidValue) as caught:
+        values.parameter(use, 25, b"\x81", format_code)
+    assert caught.value.code == "22P05"
+
+
+def test_numbers_have_no_encoding(values: Values):
+    values.encoding = ClientEncoding("LATIN1")
+    number = struct.pack("!i", -7)
+    assert values.parameter(ParameterUse(0, Use.TERM, AGE), 23, number, 1) == age_term(-7)
 
 
 def test_expired_keyring(values: Values):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
+from pgcrypt_proxy.errors import PgcryptError
 from pgcrypt_proxy.sql.catalog import Catalog, Column, Relation
-from pgcrypt_proxy.sql.plan import LiteralSlot, NeedsNames, Plan, Use
-from pgcrypt_proxy.sql.planner import REFUSED_STATEMENT, Planner
+from pgcrypt_proxy.sql.parse import ParsedText, parse
+from pgcrypt_proxy.sql.plan import LiteralSlot, NeedsNames, Plan, StatementPlan, Use
+from pgcrypt_proxy.sql.planner import MAX_CACHED_TEXT, REFUSED_STATEMENT, Planner
 from tests.sql.sample import INT4, TEXT, protected, relations, sample_catalog
 
 
@@ -58,9 +62,39 @@ class TestNames:
 
     def test_unknown_relations_are_seen(self) -> None:
         planner = Planner(sample_catalog())
-        assert planner.unknown_relations("SELECT * FROM brand_new")
+        assert planner.unknown_relations("SELECT * FROM brand_new, x.newer; DELETE FROM brand_new", extended=False) == {
+            (None, "brand_new"),
+            ("x", "newer"),
+        }
+        assert planner.unknown_relations("PREPARE p AS SELECT * FROM brand_new") == {(None, "brand_new")}
         assert not planner.unknown_relations("SELECT * FROM items, pg_class, information_schema.tables")
         assert not planner.unknown_relations("WITH x AS (SELECT 1) SELECT * FROM x")
+
+    def test_a_long_text_is_parsed_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        texts: list[str] = []
+
+        def counted(sql: str, *rest: Any) -> ParsedText:
+            texts.append(sql)
+            return parse(sql, *rest)
+
+        monkeypatch.setattr("pgcrypt_proxy.sql.planner.parse", counted)
+        sql = f"SELECT '{'x' * MAX_CACHED_TEXT}' FROM brand_new"
+        assert Planner(sample_catalog()).plan_and_unknown(sql, extended=True) == (
+            Plan(is_untouched=True, statements=(StatementPlan(is_untouched=True),)),
+            {(None, "brand_new")},
+        )
+        assert texts == [sql]
+
+    def test_unknown_relations_of_a_text_that_is_not_read_for_certain_are_seen(self) -> None:
+        found, unknown = Planner(sample_catalog()).plan_and_unknown(
+            r"SELECT 'a\b' FROM brand_new", extended=True, standard_conforming_strings=False
+        )
+        assert found == Plan(is_untouched=True)
+        assert unknown == {(None, "brand_new")}
+
+    def test_unknown_relations_beside_an_ambiguous_name_are_seen(self) -> None:
+        planner, sql = Planner(two_users()), "SELECT email FROM users, brand_new"
+        assert planner.unknown_relations(sql, resolved={'"users"': 99_999}) == {(None, "brand_new")}
 
 
 class TestLimits:
@@ -93,7 +127,7 @@ class TestLimits:
         planner = Planner(sample_catalog(), max_cached_plans=10)
         for number in range(100):
             planner.plan(f"SELECT {number}", extended=True)
-        assert len(planner._cache) == 10
+        assert len(planner.plans) == 10
 
 
 class TestSettings:
@@ -106,6 +140,15 @@ class TestSettings:
         assert planner.plan(r"SELECT 'a\' FROM items", extended=False, standard_conforming_strings=False) == Plan(
             is_untouched=True
         )
+
+    @pytest.mark.parametrize(
+        "sql",
+        [r"DO 'BEGIN EXECUTE ''SELECT 1 FROM us\145rs''; END'", r"SELECT query_to_xml('SELECT 1 FROM us\145rs', 'a')"],
+    )
+    def test_code_in_which_escapes_may_spell_names_is_refused(self, sql: str) -> None:
+        made = Planner(sample_catalog()).plan(sql, extended=False, standard_conforming_strings=False)
+        assert isinstance(made, Plan)
+        assert made.refusal is not None
 
     def test_several_commands_in_a_parse_with_a_protected_table_are_refused(self) -> None:
         made = plan(Planner(sample_catalog()), "SELECT 1; UPDATE users SET email = 'x'")
@@ -159,3 +202,25 @@ def test_ddl_finds_names_in_any_spelling() -> None:
         made = plan(planner, f"CREATE FUNCTION f() RETURNS void LANGUAGE sql AS $${body}$$")
         assert made.refusal is not None
     assert plan(planner, "CREATE FUNCTION f() RETURNS void LANGUAGE sql AS $$SELECT 'user', 'data'$$").is_untouched
+
+
+class TestFailures:
+    SQL = "BEGIN; UPDATE users SET email = 'a'; UPDATE users SET email = 'b'; COMMIT"
+
+    def test_the_statement_at_the_position_fails_in_its_place(self) -> None:
+        planner = Planner(sample_catalog())
+        error = PgcryptError("unsound", hint="hint", position=self.SQL.index("'b'") + 1, sqlstate="22007")
+        made = planner.with_failures(self.SQL, None, [error])
+        assert [s.refusal is not None for s in made.statements] == [False, False, True, False]
+        refusal = made.statements[2].refusal
+        assert refusal is not None
+        assert (refusal.message, refusal.hint, refusal.code) == ("unsound", "hint", "22007")
+        text = "".join(piece if isinstance(piece, str) else "?" for piece in made.pieces)
+        assert text == f"BEGIN; UPDATE users SET email = ?;  {REFUSED_STATEMENT}; COMMIT"
+
+    def test_several_fail(self) -> None:
+        planner = Planner(sample_catalog())
+        errors = [PgcryptError("unsound", position=self.SQL.index(value) + 1) for value in ("'a'", "'b'")]
+        made = planner.with_failures(self.SQL, None, errors)
+        assert [s.refusal is not None for s in made.statements] == [False, True, True, False]
+        assert not any(isinstance(piece, LiteralSlot) for piece in made.pieces)

@@ -10,7 +10,7 @@ from hypothesis import given
 
 from pgcrypt_proxy.errors import BackendProtocolError, FrontendProtocolError
 from pgcrypt_proxy.wire import codes
-from pgcrypt_proxy.wire.framing import FrameBuffer
+from pgcrypt_proxy.wire.framing import LONG_MESSAGE_BYTES, FrameBuffer
 
 DATA_ROWS = frozenset({codes.DATA_ROW})
 
@@ -97,7 +97,7 @@ def test_a_configured_limit_holds() -> None:
         buffer.take()
 
 
-@pytest.mark.parametrize("length", [0, 7, 10_001, -1])
+@pytest.mark.parametrize("length", [0, 7, 10_005, -1])
 def test_startup_packets_have_the_servers_limits(length: int) -> None:
     buffer = FrameBuffer("frontend")
     buffer.feed(struct.pack("!i", length) + bytes(8))
@@ -130,3 +130,23 @@ def test_a_big_stream_is_not_moved_again_and_again() -> None:
         assert count == 2_000
         assert len(run) == 2_000 * len(row)
         assert buffer.drain() == row[:50]
+
+
+@given(st.lists(st.binary(min_size=1, max_size=400_000), min_size=1, max_size=8))
+def test_a_long_message_in_parts(chunks: list[bytes]) -> None:
+    body = bytes(LONG_MESSAGE_BYTES) + b"".join(chunks)
+    sent = message(codes.COPY_DATA, body)
+    buffer = FrameBuffer("frontend")
+    buffer.feed(sent[:5])
+    assert buffer.long_head() == (codes.COPY_DATA, len(sent))
+    assert buffer.take() is None
+    buffer.start_parts(with_header=False)
+    parts, at = b"", 5
+    for chunk in [*chunks, b"x" * len(sent)]:
+        buffer.feed(sent[at : at + len(chunk)])
+        at += len(chunk)
+        parts += buffer.take_part()
+    assert parts == body
+    assert not buffer.is_in_parts
+    buffer.feed(message(codes.SYNC, b""))
+    assert buffer.take() == message(codes.SYNC, b"")

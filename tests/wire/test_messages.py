@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import hypothesis.strategies as st
@@ -11,8 +12,8 @@ import pytest
 from hypothesis import given
 
 from pgcrypt_proxy.errors import ProtocolError, Refusal
-from pgcrypt_proxy.wire import backend, codes, frontend
-from pgcrypt_proxy.wire.reader import MalformedMessage
+from pgcrypt_proxy.wire import backend, codes, frontend, writer
+from pgcrypt_proxy.wire.reader import MalformedMessage, Reader
 from pgcrypt_proxy.wire.startup import (
     CancelRequest,
     GssEncRequest,
@@ -96,6 +97,23 @@ def test_malformed_messages_are_named_as_the_server_does(decode_: Any, raw: byte
     with pytest.raises(MalformedMessage, match=text) as caught:
         decode_(raw)
     assert caught.value.severity == "ERROR"  # the server goes on after these
+
+
+@given(
+    st.binary(max_size=60)
+    | st.lists(st.none() | st.binary(max_size=9), max_size=6).map(
+        lambda v: struct.pack("!H", len(v)) + writer.values(v)
+    )
+)
+def test_values_at_once_are_the_values_one_by_one(body: bytes) -> None:
+    def read(way: Callable[[Reader], tuple[bytes | None, ...]]) -> Any:
+        reader = Reader(body, 0)
+        try:
+            return way(reader), reader.rest()
+        except MalformedMessage as error:
+            return error.message
+
+    assert read(Reader.values) == read(lambda reader: tuple([reader.value() for _ in range(reader.int16())]))
 
 
 def test_no_message_shows_its_values() -> None:

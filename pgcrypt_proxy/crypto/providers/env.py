@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from pgcrypt_proxy.crypto.providers.local import LocalKek, read_key_text
+from pgcrypt_proxy.crypto.providers.options import Options
 from pgcrypt_proxy.errors import ConfigError
 
 
@@ -22,3 +24,8 @@ class EnvProvider(LocalKek):
                 f"the environment variable {variable} is not set", hint="It must hold the key encryption key."
             )
         super().__init__("env", read_key_text(text, f"the environment variable {variable}"))
+
+
+def make(options: Mapping[str, str]) -> EnvProvider:
+    """The provider with its options: `variable`."""
+    return EnvProvider(Options("env", options, ("variable",)).text("variable", "PGCRYPT_KEK"))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 from pgcrypt_proxy.crypto.keys import SecretKey
 from pgcrypt_proxy.crypto.providers.local import LocalKek, new_key_text, read_key_text
+from pgcrypt_proxy.crypto.providers.options import Options
 from pgcrypt_proxy.errors import ConfigError
 
 MAX_FILE_BYTES = 4096
@@ -57,3 +59,8 @@ def _read(path: Path) -> SecretKey:
     finally:
         os.close(descriptor)
     return read_key_text(raw.decode("ascii", "replace"), f"the KEK file {path}")
+
+
+def make(options: Mapping[str, str]) -> FileProvider:
+    """The provider with its options: `path`."""
+    return FileProvider(Options("file", options, ("path",)).needed("path"))

@@ -79,10 +79,10 @@ SELECT id FROM users WHERE email IN('alpha@x')AND id=1
 --> text: SELECT id FROM users WHERE pgcrypt.eq(email) OPERATOR(pg_catalog.=) ANY (ARRAY[<term email 'alpha@x'>]::pg_catalog.bytea[])AND id=1
 
 SELECT id FROM users WHERE 'alpha@x' IN (email, name)
---> refused 0A000 at 42: an expression list is not possible on protected column "public.users.email"
+--> refused 0A000 at 38: protected column "public.users.email" can only be compared with a parameter, a literal or a searchable column of the same index domain
 
 SELECT id FROM users WHERE email IN (SELECT contact FROM orders)
---> refused 0A000 at 28: IN (subquery) is not possible on protected column "public.users.email"
+--> text: SELECT id FROM users WHERE pgcrypt.eq(email) IN (SELECT pgcrypt.eq(contact) FROM orders)
 
 SELECT id FROM users WHERE email = ANY($1)
 --> text: SELECT id FROM users WHERE pgcrypt.eq(email) OPERATOR(pg_catalog.=) ANY($1)
@@ -96,7 +96,7 @@ SELECT id FROM users WHERE email = ANY('{alpha@x,"b c"}')
 --> text: SELECT id FROM users WHERE pgcrypt.eq(email) OPERATOR(pg_catalog.=) ANY(<term_array email '{alpha@x,"b c"}'>)
 
 SELECT id FROM users WHERE email = ANY(ARRAY['alpha@x', 'beta@x'])
---> text: SELECT id FROM users WHERE pgcrypt.eq(email) OPERATOR(pg_catalog.=) ANY(ARRAY[<term email 'alpha@x'>, <term email 'beta@x'>]::pg_catalog.bytea[])
+--> text: SELECT id FROM users WHERE pgcrypt.eq(email) OPERATOR(pg_catalog.=) ANY(ARRAY[<term email 'alpha@x' by default text>, <term email 'beta@x' by default text>]::pg_catalog.bytea[])
 
 SELECT id FROM users WHERE email = ANY(ARRAY['alpha@x', $1]::varchar(20)[])
 --> text: SELECT id FROM users WHERE pgcrypt.eq(email) OPERATOR(pg_catalog.=) ANY(ARRAY[<term email 'alpha@x' as character varying(20)>, $1]::pg_catalog.bytea[])
@@ -106,10 +106,10 @@ SELECT id FROM users WHERE email = ANY(ARRAY[]::text[])
 --> text: SELECT id FROM users WHERE pgcrypt.eq(email) OPERATOR(pg_catalog.=) ANY(ARRAY[]::pg_catalog.bytea[])
 
 SELECT id FROM users WHERE email <> ALL(ARRAY['alpha@x'])
---> text: SELECT id FROM users WHERE pgcrypt.eq(email) OPERATOR(pg_catalog.<>) ALL(ARRAY[<term email 'alpha@x'>]::pg_catalog.bytea[])
+--> text: SELECT id FROM users WHERE pgcrypt.eq(email) OPERATOR(pg_catalog.<>) ALL(ARRAY[<term email 'alpha@x' by default text>]::pg_catalog.bytea[])
 
 SELECT id FROM users WHERE email <> ANY(ARRAY['alpha@x'])
---> refused 0A000 at 34: <> ANY is not possible on protected column "public.users.email"
+--> text: SELECT id FROM users WHERE pgcrypt.eq(email) OPERATOR(pg_catalog.<>) ANY(ARRAY[<term email 'alpha@x' by default text>]::pg_catalog.bytea[])
 
 SELECT id FROM users WHERE email = SOME($1)
 --> text: SELECT id FROM users WHERE pgcrypt.eq(email) OPERATOR(pg_catalog.=) SOME($1)
@@ -122,7 +122,7 @@ SELECT id FROM users WHERE email LIKE 'alpha%'
 --> refused 0A000 at 28: LIKE is not possible on protected column "public.users.email"
 
 SELECT id FROM users WHERE email ILIKE 'alpha%'
---> refused 0A000 at 28: ILIKE is not possible on protected column "public.users.email"
+--> refused 0A000 at 34: ILIKE is not possible on protected column "public.users.email"
 
 SELECT id FROM users WHERE email ~ 'alpha'
 --> refused 0A000 at 28: operator ~ is not possible on protected column "public.users.email"
@@ -137,16 +137,19 @@ SELECT id FROM users WHERE email SIMILAR TO 'alpha'
 --> refused 0A000 at 28: SIMILAR TO is not possible on protected column "public.users.email"
 
 SELECT id FROM users WHERE email IS DISTINCT FROM 'alpha@x'
---> refused 0A000 at 28: IS DISTINCT FROM is not possible on protected column "public.users.email"
+--> text: SELECT id FROM users WHERE pgcrypt.eq(email) IS DISTINCT FROM <term email 'alpha@x'>
 
 SELECT id FROM users WHERE (email, id) = ('alpha@x', 1)
---> refused 0A000 at 29: a row value is not possible on protected column "public.users.email"
+--> text: SELECT id FROM users WHERE (pgcrypt.eq(email), id) = (<term email 'alpha@x'>, 1)
 
 SELECT id FROM users WHERE lower(email) = 'alpha@x'
---> refused 0A000 at 34: function lower() is not possible on protected column "public.users.email"
+--> refused 0A000 at 41: lower() is not possible on protected column "public.users.email"
 
 SELECT id FROM users WHERE email = NULL
---> text: SELECT id FROM users WHERE pgcrypt.eq(email) OPERATOR(pg_catalog.=) <term email None>
+--> untouched
+
+SELECT id FROM users WHERE email <> NULL
+--> text: SELECT id FROM users WHERE pgcrypt.eq(email) <> NULL
 
 SELECT id FROM users WHERE (email = 'alpha@x') IS TRUE
 --> text: SELECT id FROM users WHERE (pgcrypt.eq(email) OPERATOR(pg_catalog.=) <term email 'alpha@x'>) IS TRUE
@@ -175,10 +178,27 @@ SELECT id FROM users u WHERE u.email = (('alpha@x'))
 --> text: SELECT id FROM users u WHERE pgcrypt.eq(u.email) OPERATOR(pg_catalog.=) ((<term email 'alpha@x'>))
 
 SELECT id FROM users WHERE email = B'101'
---> refused 0A000 at 34: protected column "public.users.email" can only be compared with a parameter, a literal or a searchable column of the same index domain
+--> text: SELECT id FROM users WHERE pgcrypt.eq(email) OPERATOR(pg_catalog.=) <term email 'b101' as bit>
 
 SELECT id FROM users WHERE email = -5
 --> text: SELECT id FROM users WHERE pgcrypt.eq(email) OPERATOR(pg_catalog.=) <term email '-5' as integer>
 
 SELECT id FROM users WHERE email = true
 --> text: SELECT id FROM users WHERE pgcrypt.eq(email) OPERATOR(pg_catalog.=) <term email 'true' as boolean>
+
+SELECT id FROM users WHERE $1::text IS NULL OR email = $1
+--> text: SELECT id FROM users WHERE $1 IS NULL OR pgcrypt.eq(email) OPERATOR(pg_catalog.=) $1
+--> parameters: $1=client 1 term email
+
+SELECT id FROM users WHERE $1 IS NULL OR email = $1
+--> refused 0A000 at 28: IS NULL on parameter $1, which is also a protected column's value, is not supported without a cast
+
+SELECT id FROM users WHERE 'alpha@x' IS NULL OR email = 'alpha@x'
+--> text: SELECT id FROM users WHERE '' IS NULL OR pgcrypt.eq(email) OPERATOR(pg_catalog.=) <term email 'alpha@x'>
+
+SELECT id FROM users WHERE email = $1 OR $1 IS NULL
+--> text: SELECT id FROM users WHERE pgcrypt.eq(email) OPERATOR(pg_catalog.=) $1 OR $1 IS NULL
+--> parameters: $1=client 1 term email
+
+SELECT id FROM users WHERE $1::int IS NULL OR id = $1
+--> untouched

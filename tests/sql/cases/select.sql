@@ -18,7 +18,7 @@ SELECT pg_catalog.count(email) FROM users
 --> untouched
 
 SELECT count(DISTINCT email) FROM users
---> refused 0A000 at 23: function count() is not possible on protected column "public.users.email"
+--> text: SELECT count(DISTINCT pgcrypt.eq(email)) FROM users
 
 SELECT email FROM public.users
 --> text: SELECT email FROM public.users
@@ -54,13 +54,14 @@ TABLE users
 --> outputs: -, public.users.email, -, public.users.ssn
 
 SELECT (SELECT email FROM users LIMIT 1)
---> refused 0A000 at 8: a subquery's value in an expression is not possible on protected column "public.users.email"
+--> text: SELECT (SELECT email FROM users LIMIT 1)
+--> outputs: public.users.email
 
 SELECT 1 FROM items WHERE EXISTS (SELECT email FROM users WHERE users.email = 'a')
 --> text: SELECT 1 FROM items WHERE EXISTS (SELECT email FROM users WHERE pgcrypt.eq(users.email) OPERATOR(pg_catalog.=) <term email 'a'>)
 
 SELECT 1 FROM items WHERE items.name IN (SELECT email FROM users)
---> refused 0A000 at 38: a subquery's value in an expression is not possible on protected column "public.users.email"
+--> refused 0A000 at 38: protected column "public.users.email" can only be compared with a parameter, a literal or a searchable column of the same index domain
 
 SELECT row_to_json(u) FROM users u
 --> refused 0A000 at 20: a whole-row value of "u" would contain protected columns
@@ -69,26 +70,28 @@ SELECT u FROM users u
 --> refused 0A000 at 8: a whole-row value of "u" would contain protected columns
 
 SELECT count(u.*) FROM users u
---> refused 0A000 at 14: a whole-row value of "u" would contain protected columns
+--> untouched
 
 SELECT u IS NULL FROM users u
---> refused 0A000 at 8: a whole-row value of "u" would contain protected columns
+--> untouched
 
 SELECT email FROM users UNION SELECT 'x'
---> refused 0A000 at None: UNION, INTERSECT or EXCEPT is not possible on protected column "public.users.email"
+--> text: SELECT DISTINCT ON (pgcrypt.eq("pgcrypt_rows"."c1")) "c1" AS "email" FROM (SELECT email FROM users UNION ALL SELECT <alike email 'x'> AS "?column?") AS "pgcrypt_rows" ("c1")
+--> outputs: public.users.email
 
 SELECT email FROM users UNION ALL SELECT email FROM users
 --> text: SELECT email FROM users UNION ALL SELECT email FROM users
 --> outputs: public.users.email
 
 SELECT email FROM users UNION ALL SELECT name FROM users
---> refused 0A000 at None: UNION, INTERSECT or EXCEPT is not possible on protected column "public.users.email"
+--> refused 0A000 at 25: UNION ALL with a column that is not the same is not possible on protected column "public.users.email"
 
 SELECT name FROM users UNION SELECT name FROM items
 --> untouched
 
 SELECT email FROM users EXCEPT SELECT email FROM users
---> refused 0A000 at None: UNION, INTERSECT or EXCEPT is not possible on protected column "public.users.email"
+--> text: SELECT "c1" AS "email" FROM (SELECT pgcrypt.first("c1") FILTER (WHERE "is_left") AS "c1", pg_catalog.count(*) FILTER (WHERE "is_left") AS "lefts", pg_catalog.count(*) FILTER (WHERE NOT "is_left") AS "rights" FROM (SELECT "pgcrypt_rows".*, true FROM (SELECT email FROM users ) AS "pgcrypt_rows" UNION ALL SELECT "pgcrypt_rows".*, false FROM ( SELECT email FROM users) AS "pgcrypt_rows") AS "pgcrypt_rows" ("c1", "is_left") GROUP BY pgcrypt.eq("pgcrypt_rows"."c1")) AS "pgcrypt_rows" WHERE "lefts" OPERATOR(pg_catalog.>) 0 AND "rights" OPERATOR(pg_catalog.=) 0
+--> outputs: public.users.email
 
 SELECT rename_user('x')
 --> refused 0A000 at 8: function "rename_user" may touch protected tables where it cannot be seen
@@ -109,7 +112,8 @@ SELECT * FROM twin
 --> untouched
 
 SELECT email FROM users, generate_series(1,2) g
---> refused 0A000 at 8: the name "email", which may mean a protected column or not, is not supported in a statement that touches a protected table
+--> text: SELECT email FROM users, generate_series(1,2) g
+--> outputs: public.users.email
 
 SELECT users.email FROM users, generate_series(1,2) g
 --> text: SELECT users.email FROM users, generate_series(1,2) g
@@ -119,25 +123,30 @@ SELECT * FROM users, generate_series(1,2) g
 --> refused 0A000 at 8: * over columns that are not known is not supported in a statement that touches a protected table
 
 SELECT DISTINCT email FROM users
---> refused 0A000 at None: SELECT DISTINCT is not possible on protected column "public.users.email"
+--> text: SELECT DISTINCT ON (pgcrypt.eq(email))  email FROM users
+--> outputs: public.users.email
 
 SELECT DISTINCT name FROM users
 --> untouched
 
 SELECT DISTINCT ON (name) name, email FROM users
---> refused 0A000 at None: SELECT DISTINCT is not possible on protected column "public.users.email"
+--> text: SELECT DISTINCT ON (name) name, email FROM users
+--> outputs: -, public.users.email
 
 SELECT DISTINCT ON (email) name FROM users
---> refused 0A000 at 21: DISTINCT ON is not possible on protected column "public.users.email"
+--> text: SELECT DISTINCT ON (pgcrypt.eq(email)) name FROM users
 
 SELECT CASE WHEN true THEN email END FROM users
---> refused 0A000 at 28: CASE is not possible on protected column "public.users.email"
+--> text: SELECT CASE WHEN true THEN email END FROM users
+--> outputs: public.users.email
 
 SELECT coalesce(email, 'x') FROM users
---> refused 0A000 at 17: COALESCE is not possible on protected column "public.users.email"
+--> text: SELECT coalesce(email, <alike email 'x' by default text>) FROM users
+--> outputs: public.users.email
 
 SELECT nullif(email, 'x') FROM users
---> refused 0A000 at 15: NULLIF is not possible on protected column "public.users.email"
+--> text: SELECT CASE WHEN pgcrypt.eq(email) OPERATOR(pg_catalog.=) ( <term email 'x'>) THEN NULL ELSE email END AS "nullif" FROM users
+--> outputs: public.users.email
 
 SELECT greatest(email, 'x') FROM users
 --> refused 0A000 at 17: GREATEST/LEAST is not possible on protected column "public.users.email"
@@ -146,7 +155,8 @@ SELECT email || 'x' FROM users
 --> refused 0A000 at 8: operator || is not possible on protected column "public.users.email"
 
 SELECT email::varchar FROM users
---> refused 0A000 at 8: a cast is not possible on protected column "public.users.email"
+--> text: SELECT email  FROM users
+--> outputs: public.users.email
 
 SELECT upper(email) FROM users
 --> refused 0A000 at 14: function upper() is not possible on protected column "public.users.email"
@@ -170,10 +180,12 @@ SELECT max(email) FROM users GROUP BY name
 --> refused 0A000 at 12: function max() is not possible on protected column "public.users.email"
 
 SELECT email, count(*) FROM users GROUP BY email
---> refused 0A000 at 44: GROUP BY is not possible on protected column "public.users.email"
+--> text: SELECT pgcrypt.first(email) AS "email", count(*) FROM users GROUP BY pgcrypt.eq(email)
+--> outputs: public.users.email, -
 
 SELECT email, count(*) FROM users GROUP BY 1
---> refused 0A000 at 44: GROUP BY is not possible on protected column "public.users.email"
+--> text: SELECT pgcrypt.first(email) AS "email", count(*) FROM users GROUP BY pgcrypt.eq(email)
+--> outputs: public.users.email, -
 
 SELECT name, count(*) FROM users GROUP BY name HAVING count(*) > 1 ORDER BY 2 DESC LIMIT 5 OFFSET 1
 --> untouched
@@ -202,7 +214,7 @@ SELECT email, row_number() OVER (PARTITION BY name ORDER BY id) FROM users
 --> outputs: public.users.email, -
 
 SELECT sum(id) OVER w FROM users WINDOW w AS (PARTITION BY email)
---> refused 0A000 at 60: a window is not possible on protected column "public.users.email"
+--> text: SELECT sum(id) OVER w FROM users WINDOW w AS (PARTITION BY pgcrypt.eq(email))
 
 SELECT count(*) FILTER (WHERE email = 'alpha@x') FROM users
 --> text: SELECT count(*) FILTER (WHERE pgcrypt.eq(email) OPERATOR(pg_catalog.=) <term email 'alpha@x'>) FROM users
@@ -211,7 +223,7 @@ SELECT id FROM users WHERE email = 'alpha@x' FOR UPDATE
 --> text: SELECT id FROM users WHERE pgcrypt.eq(email) OPERATOR(pg_catalog.=) <term email 'alpha@x'> FOR UPDATE
 
 SELECT email INTO copy FROM users
---> refused 0A000 at None: SELECT INTO is not supported in a statement that touches a protected table
+--> refused 0A000 at None: SELECT INTO is not possible on protected column "public.users.email"
 
 SELECT a.email FROM users a LEFT JOIN LATERAL (SELECT contact FROM orders WHERE orders.contact = a.email) z ON true WHERE z.contact = a.email
 --> text: SELECT a.email FROM users a LEFT JOIN LATERAL (SELECT contact FROM orders WHERE pgcrypt.eq(orders.contact) OPERATOR(pg_catalog.=) pgcrypt.eq(a.email)) z ON true WHERE pgcrypt.eq(z.contact) OPERATOR(pg_catalog.=) pgcrypt.eq(a.email)
@@ -225,13 +237,14 @@ SELECT * FROM users JOIN items USING (id)
 --> outputs: -, public.users.email, -, public.users.ssn, -
 
 SELECT email FROM users JOIN twin USING (email)
---> refused 0A000 at None: JOIN USING or NATURAL JOIN is not possible on protected column "public.users.email"
+--> refused 0A000 at 35: JOIN USING or NATURAL JOIN with a column that is not protected is not possible on protected column "public.users.email"
 
 SELECT email FROM users NATURAL JOIN twin
---> refused 0A000 at None: JOIN USING or NATURAL JOIN is not possible on protected column "public.users.email"
+--> refused 0A000 at 33: JOIN USING or NATURAL JOIN with a column that is not protected is not possible on protected column "public.users.email"
 
 SELECT j.email FROM (users JOIN items ON true) AS j
---> refused 0A000 at None: an alias on a join is not supported in a statement that touches a protected table
+--> text: SELECT j.email FROM (users JOIN items ON true) AS j
+--> outputs: public.users.email
 
 SELECT a, b FROM users AS t (a, b) WHERE b = 'alpha@x'
 --> text: SELECT a, b FROM users AS t (a, b) WHERE pgcrypt.eq(b) OPERATOR(pg_catalog.=) <term email 'alpha@x'>
@@ -261,7 +274,8 @@ WITH users AS (SELECT 1 AS email) SELECT email FROM users
 --> untouched
 
 WITH RECURSIVE x (a) AS (SELECT email FROM users UNION ALL SELECT a FROM x) SELECT a FROM x
---> refused 0A000 at None: UNION, INTERSECT or EXCEPT is not possible on protected column "public.users.email"
+--> text: WITH RECURSIVE x (a) AS (SELECT email FROM users UNION ALL SELECT a FROM x) SELECT a FROM x
+--> outputs: public.users.email
 
 WITH RECURSIVE x (a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM x WHERE a < 5) SELECT a, email FROM x JOIN users ON users.id = a
 --> text: WITH RECURSIVE x (a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM x WHERE a < 5) SELECT a, email FROM x JOIN users ON users.id = a

@@ -10,20 +10,10 @@ SELECT 1;
 
  SELECT upper(email) FROM users WHERE email = 'alpha@x' ; DROP TABLE users
 --> refused 0A000 at 26: function upper() is not possible on protected column "public.users.email"
---> refused 0A000 at None: DROP is not supported on protected table "users"
---> text: SELECT 1;\n\n  SELECT pg_catalog.pgcrypt_proxy_refused();  SELECT pg_catalog.pgcrypt_proxy_refused()
+--> text: SELECT 1;\n\n  SELECT pg_catalog.pgcrypt_proxy_refused(); DROP TABLE users
 
 -- only a comment
 --> untouched
-
-COPY users FROM STDIN
---> refused 0A000 at None: COPY is not supported on protected table "users"
-
-COPY users (id, name) TO STDOUT
---> refused 0A000 at None: COPY is not supported on protected table "users"
-
-COPY (SELECT email FROM users) TO STDOUT
---> refused 0A000 at None: COPY is not supported on protected table "users"
 
 COPY items FROM STDIN
 --> untouched
@@ -32,25 +22,25 @@ CREATE TABLE t (x text)
 --> untouched
 
 CREATE TABLE users (id int)
---> refused 0A000 at None: CREATE TABLE is not supported on protected table "users"
+--> needs names +public
 
 CREATE TEMP TABLE users (id int)
---> refused 0A000 at None: CREATE TABLE is not supported on protected table "users"
+--> refused 0A000 at 19: CREATE TEMPORARY TABLE under its name is not supported on protected table "users"
 
 CREATE TABLE copy AS SELECT email FROM users
---> refused 0A000 at None: CREATE TABLE AS is not supported on protected table "users"
+--> refused 0A000 at None: CREATE TABLE AS is not possible on protected column "public.users.email"
 
 CREATE VIEW w AS SELECT email FROM users
---> refused 0A000 at None: CREATE VIEW is not supported on protected table "users"
+--> untouched
 
 CREATE MATERIALIZED VIEW w AS SELECT email FROM users
---> refused 0A000 at None: CREATE TABLE AS is not supported on protected table "users"
+--> untouched
 
 CREATE TABLE kid () INHERITS (users)
---> refused 0A000 at None: CREATE TABLE is not supported on protected table "users"
+--> untouched
 
 CREATE TABLE t (LIKE users)
---> refused 0A000 at None: CREATE TABLE is not supported on protected table "users"
+--> untouched
 
 CREATE RULE r AS ON INSERT TO items DO ALSO INSERT INTO users (email) VALUES ('alpha@x')
 --> refused 0A000 at None: Rule is not supported on protected table "users"
@@ -62,31 +52,31 @@ CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'
 --> untouched
 
 CREATE INDEX i ON users (email)
---> refused 0A000 at None: CREATE INDEX is not supported on protected table "users"
+--> text: CREATE INDEX i ON users (pgcrypt.eq("email"))
 
 ALTER TABLE users ALTER COLUMN email TYPE text
---> refused 0A000 at None: ALTER TABLE is not supported on protected table "users"
+--> text: ALTER TABLE users ALTER COLUMN email TYPE pgcrypt.sealed_1
 
 ALTER TABLE users RENAME TO people2
---> refused 0A000 at None: ALTER ... RENAME is not supported on protected table "users"
+--> refused 0A000 at 13: RENAME or SET SCHEMA without a rule that says the same of the new name is not supported on protected table "public.people2.email"
 
 ALTER TABLE users ADD COLUMN x text DEFAULT 'alpha@x'
---> refused 0A000 at None: ALTER TABLE is not supported on protected table "users"
+--> untouched
 
 ALTER TABLE items ADD COLUMN x text
 --> untouched
 
 DROP TABLE users
---> refused 0A000 at None: DROP is not supported on protected table "users"
+--> untouched
 
 DROP TABLE items
 --> untouched
 
 DROP VIEW v_users
---> refused 0A000 at None: DROP is not supported on protected table "v_users"
+--> untouched
 
 COMMENT ON COLUMN users.email IS 'alpha@x'
---> refused 0A000 at None: COMMENT is not supported on protected table "users"
+--> untouched
 
 TRUNCATE users
 --> untouched
@@ -112,9 +102,6 @@ CALL rename_user('alpha@x')
 CALL other_thing('users')
 --> untouched
 
-PREPARE p AS SELECT * FROM users WHERE email = $1
---> refused 0A000 at None: PREPARE is not supported on protected table "users"
-
 PREPARE p AS SELECT * FROM items
 --> untouched
 
@@ -125,7 +112,7 @@ DEALLOCATE p
 --> untouched
 
 DECLARE c CURSOR FOR SELECT email FROM users
---> refused 0A000 at None: DECLARE CURSOR is not supported on protected table "users"
+--> untouched
 
 FETCH ALL FROM c
 --> untouched

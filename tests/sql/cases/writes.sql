@@ -36,13 +36,13 @@ INSERT INTO users (email) VALUES ('alpha' || '@x')
 --> refused 0A000 at 43: only a parameter, a literal, NULL or DEFAULT can be stored in protected column "public.users.email"
 
 INSERT INTO users (email) VALUES ((SELECT 'alpha@x'))
---> refused 0A000 at 35: only a parameter, a literal, NULL or DEFAULT can be stored in protected column "public.users.email"
+--> text: INSERT INTO users (email) VALUES ((SELECT <seal email 'alpha@x' by default text> AS "?column?"))
 
 INSERT INTO users (email) VALUES (now())
 --> refused 0A000 at 35: only a parameter, a literal, NULL or DEFAULT can be stored in protected column "public.users.email"
 
 INSERT INTO users (email) SELECT 'alpha@x'
---> refused 0A000 at None: INSERT ... SELECT is not possible on protected column "public.users.email"
+--> text: INSERT INTO users (email) SELECT <seal email 'alpha@x'>
 
 INSERT INTO users (name) SELECT name FROM items
 --> untouched
@@ -57,7 +57,7 @@ INSERT INTO items (name) VALUES ((SELECT email FROM users))
 --> refused 0A000 at 34: a subquery's value in an expression is not possible on protected column "public.users.email"
 
 INSERT INTO orders (contact) SELECT email FROM users
---> refused 0A000 at None: INSERT ... SELECT is not possible on protected column "public.orders.contact"
+--> refused 0A000 at None: copying into "public.orders.contact" is not possible on protected column "public.users.email"
 
 INSERT INTO users AS u (id, email) VALUES (1, 'alpha@x'::text) RETURNING u.email, old.email, new.ssn
 --> text: INSERT INTO users AS u (id, email) VALUES (1, <seal email 'alpha@x' as text>) RETURNING u.email, old.email, new.ssn
@@ -116,20 +116,24 @@ UPDATE users SET email = $1 WHERE email = $1
 --> parameters: $1=client 1 seal email; $2=client 1 term email
 
 UPDATE users SET email = $1, name = $1
---> text: UPDATE users SET email = $1, name = $1
---> parameters: $1=client 1 seal email; $2=client 1 pass
+--> text: UPDATE users SET email = $2, name = $1
+--> parameters: $1=client 1 pass; $2=client 1 seal email
+
+INSERT INTO users (email, name, ssn) VALUES ($2, $2, $2), ($1, 'x', $1)
+--> text: INSERT INTO users (email, name, ssn) VALUES ($3, $2, $4), ($1, 'x', $5)
+--> parameters: $1=client 1 seal email; $2=client 2 pass; $3=client 2 seal email; $4=client 2 seal ssn; $5=client 1 seal ssn
 
 UPDATE users SET (email, name) = ('alpha@x', 'b')
---> refused 0A000 at 19: only a parameter, a literal, NULL or DEFAULT can be stored in protected column "public.users.email"
+--> text: UPDATE users SET (email, name) = (<seal email 'alpha@x'>, 'b')
 
 UPDATE users SET (email, name) = (SELECT 'alpha@x', 'b')
---> refused 0A000 at 19: only a parameter, a literal, NULL or DEFAULT can be stored in protected column "public.users.email"
+--> text: UPDATE users SET (email, name) = (SELECT <seal email 'alpha@x' by default text> AS "?column?", 'b')
 
 UPDATE users SET (name, id) = ROW('b', 1) WHERE id = 1
 --> untouched
 
 UPDATE users SET (name, id) = (SELECT email, 1 FROM users)
---> refused 0A000 at 31: a subquery's value in an expression is not possible on protected column "public.users.email"
+--> refused 0A000 at 19: SET is not possible on protected column "public.users.email"
 
 UPDATE users u SET name = i.name FROM items i WHERE i.id = u.id RETURNING *
 --> text: UPDATE users u SET name = i.name FROM items i WHERE i.id = u.id RETURNING *
@@ -160,7 +164,7 @@ DELETE FROM users
 --> untouched
 
 MERGE INTO users u USING items i ON i.id = u.id WHEN MATCHED THEN UPDATE SET email = 'alpha@x'
---> refused 0A000 at None: MERGE is not supported on protected table "users"
+--> text: MERGE INTO users u USING items i ON i.id = u.id WHEN MATCHED THEN UPDATE SET email = <seal email 'alpha@x'>
 
 WITH gone AS (DELETE FROM users WHERE email = 'alpha@x' RETURNING id, email) SELECT count(*) FROM gone
 --> text: WITH gone AS (DELETE FROM users WHERE pgcrypt.eq(email) OPERATOR(pg_catalog.=) <term email 'alpha@x'> RETURNING id, email) SELECT count(*) FROM gone
@@ -177,26 +181,41 @@ INSERT INTO users (name, email) SELECT * FROM unnest(ARRAY['a'], ARRAY['alpha@x'
 --> parameters: $1=client 1 seal email as text
 
 INSERT INTO users (name, email) SELECT * FROM unnest(ARRAY['a'], array_append(ARRAY['alpha@x'], 'b'))
---> refused 0A000 at None: only a parameter, a literal, NULL or DEFAULT can be stored in protected column "public.users.email"
+--> refused 0A000 at None: INSERT ... SELECT of columns that are not known is not possible on protected column "public.users.email"
 
 INSERT INTO users (name, email) SELECT * FROM unnest(ARRAY['a'], ARRAY['alpha@x']) LIMIT 1
---> refused 0A000 at None: INSERT ... SELECT is not possible on protected column "public.users.email"
+--> text: INSERT INTO users (name, email) SELECT * FROM unnest(ARRAY['a'], ARRAY[<seal email 'alpha@x' by default text>]::pg_catalog.bytea[]) LIMIT 1
 
 INSERT INTO users (name, email) SELECT * FROM unnest(ARRAY['a'], ARRAY['alpha@x']) WITH ORDINALITY
---> refused 0A000 at None: INSERT ... SELECT is not possible on protected column "public.users.email"
+--> refused 42601 at None: INSERT has more expressions than target columns
 
 INSERT INTO users (email, id) SELECT p0::VARCHAR, p1::INTEGER FROM (VALUES ('alpha@x'::VARCHAR, 1, 0), ($1::VARCHAR, $2, 1)) AS s(p0, p1, n) ORDER BY n RETURNING users.id
---> refused 0A000 at None: only a parameter, a literal, NULL or DEFAULT can be stored in protected column "public.users.email"
+--> text: INSERT INTO users (email, id) SELECT p0 , p1::INTEGER FROM (VALUES (<seal email 'alpha@x' as character varying>, 1, 0), ($1, $2, 1)) AS s(p0, p1, n) ORDER BY n RETURNING users.id
+--> parameters: $1=client 1 seal email as character varying; $2=client 2 pass
 
 INSERT INTO users (email, id) SELECT p0::TEXT, p1::INTEGER FROM (VALUES ('alpha@x'::VARCHAR, 1, 0), ($1::VARCHAR, $2, 1)) AS s(p0, p1, n) ORDER BY n RETURNING users.id
---> text: INSERT INTO users (email, id) SELECT p0, p1::INTEGER FROM (VALUES (<seal email 'alpha@x' as character varying>, 1, 0), ($1, $2, 1)) AS s(p0, p1, n) ORDER BY n RETURNING users.id
+--> text: INSERT INTO users (email, id) SELECT p0 , p1::INTEGER FROM (VALUES (<seal email 'alpha@x' as character varying>, 1, 0), ($1, $2, 1)) AS s(p0, p1, n) ORDER BY n RETURNING users.id
 --> parameters: $1=client 1 seal email as character varying; $2=client 2 pass
 
 INSERT INTO users (email, name) SELECT p0, p0 FROM (VALUES ('alpha@x')) AS s(p0)
---> refused 0A000 at 44: INSERT ... SELECT into an unprotected column is not possible on protected column "public.users.email"
+--> refused 0A000 at None: a value that is used in two ways is not possible on protected column "public.users.email"
 
 INSERT INTO users (email) SELECT s.p0 FROM (VALUES ('alpha@x')) AS s(p0) ORDER BY p0
---> refused 0A000 at 83: ORDER BY is not possible on protected column "public.users.email"
+--> refused 0A000 at None: a value that is used in two ways is not possible on protected column "public.users.email"
 
 INSERT INTO users (email) SELECT p0 || 'x' FROM (VALUES ('alpha@x')) AS s(p0)
 --> refused 0A000 at None: only a parameter, a literal, NULL or DEFAULT can be stored in protected column "public.users.email"
+
+MERGE INTO users u USING items i ON i.id = u.id WHEN MATCHED THEN UPDATE SET name = i.name RETURNING merge_action(), u.email
+--> text: MERGE INTO users u USING items i ON i.id = u.id WHEN MATCHED THEN UPDATE SET name = i.name RETURNING merge_action(), u.email
+--> outputs: -, public.users.email
+
+INSERT INTO users (email) VALUES ($1, 'beta@x')
+--> refused 42601 at None: INSERT has more expressions than target columns
+
+INSERT INTO users (email) SELECT 'a', 'b'
+--> refused 42601 at None: INSERT has more expressions than target columns
+
+INSERT INTO users (email, id) VALUES ($1)
+--> text: INSERT INTO users (email, id) VALUES ($1)
+--> parameters: $1=client 1 seal email

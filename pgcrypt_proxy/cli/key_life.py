@@ -1,0 +1,117 @@
+"""`rotate dek`, `rotate kek`, `reseal` and `destroy`: the lives of keys."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pgcrypt_proxy.cli import options
+from pgcrypt_proxy.cli.output import note, progress_bar, say, show_table
+from pgcrypt_proxy.errors import ConfigError
+from pgcrypt_proxy.ops import key_destruction, key_rotation, key_usage
+from pgcrypt_proxy.ops import reseal as ops_reseal
+from pgcrypt_proxy.ops.key_rotation import LET_GO_S, Rotated
+from pgcrypt_proxy.ops.reseal import State
+
+rotate = typer.Typer(name="rotate", help="New keys for old ones, without a pause.", no_args_is_help=True)
+
+
+@rotate.command("dek")
+def rotate_dek(
+    data_class: Annotated[str | None, typer.Option("--data-class", help="Else every data class.")] = None,
+    rules: options.Rules = None,
+    database_url_file: options.UrlFile = None,
+) -> None:
+    """Seal new values under new data keys. Old values stay readable under theirs."""
+
+    def committed(rotated: list[Rotated]) -> None:
+        for one in rotated:
+            say(f"data class {one.data_class}: key {one.new_id} is active, key {one.old_id} is retired")
+        if rotated:
+            note(f"waiting {LET_GO_S:g} s until every proxy has let go of the old keys")
+
+    with options.open_store(database_url_file, options.load_policy(rules)) as store:
+        rotated = key_rotation.rotate_deks(store, data_class, on_committed=committed)
+    if not rotated:
+        say("there is no data key yet: keys are made when the first column needs them")
+        return
+    say("nothing is sealed under the old keys any more")
+
+
+@rotate.command("kek")
+def rotate_kek(rules: options.Rules = None, database_url_file: options.UrlFile = None) -> None:
+    """Wrap all keys anew under the key encryption key that the rules name. No value is touched.
+
+    Running proxies must know both first: the new one under `keyring`, the old one under `keyring: previous`.
+    """
+    policy = options.load_policy(rules)
+    with options.open_store(database_url_file, policy) as store:
+        count = key_rotation.rotate_kek(store)
+        current = store.providers.current
+    say(f"{count} keys are wrapped by {current.name} {current.kek_id}, each unwrapped again and compared")
+    if policy.keyring.previous:
+        note("note: now nothing needs what `keyring: previous` names; keep the old KEK as long as old backups")
+
+
+def destroy(
+    key_id: Annotated[int, typer.Argument(help="The key's id, as `keys` shows it.", metavar="KEY")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do it: it cannot be taken back.")] = False,
+    wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds that open transactions have to end.")] = 60.0,
+    database_url_file: options.UrlFile = None,
+) -> None:
+    """Destroy a retired data key that no stored envelope needs."""
+    with options.open_database(database_url_file) as connection:
+        key_destruction.check(connection, key_id)
+        if not yes:
+            raise ConfigError(
+                f"key {key_id} is needed by no stored envelope; to destroy it, say --yes",
+                detail="Backups of this database that hold envelopes of this key open only with the keyring in them.",
+                hint="It cannot be taken back.",
+            )
+        key_destruction.destroy(connection, key_id, wait_s=wait)
+    say(f"key {key_id} is destroyed")
+
+
+def reseal(
+    status: Annotated[bool, typer.Option("--status", help="Show how far it is, and change nothing.")] = False,
+    dry_run: options.DryRun = False,
+    pause: Annotated[float, typer.Option("--pause", min=0, help="Seconds to wait after each batch.")] = 0.0,
+    rules: options.Rules = None,
+    database_url_file: options.UrlFile = None,
+) -> None:
+    """Seal old values under the active data keys, while applications go on. Can be stopped and begun again."""
+    with options.open_database(database_url_file) as connection:
+        if status:
+            _show_states(ops_reseal.states(connection))
+            return
+        if dry_run:
+            active = {key.id for key in key_usage.list_keys(connection) if key.state == "active"}
+            for usage in key_usage.envelopes_by_place(connection):
+                if usage.key_id not in active:
+                    say(f"{usage.place}: {usage.count:,} values under key {usage.key_id}")
+            return
+        policy = options.load_policy(rules)
+        with options.open_store(database_url_file, policy) as store, progress_bar("reseal") as progress:
+            _show_states(ops_reseal.reseal(connection, store, policy, pause_s=pause, progress=progress))
+    say("every value of the columns in the rules is sealed under an active key")
+
+
+def _show_states(found: list[State]) -> None:
+    show_table(
+        *("column", "resealed", "per second", "done", "left"),
+        rows=[
+            (
+                one.place,
+                f"{one.resealed:,}",
+                f"{one.resealed / one.seconds:,.0f}" if one.seconds else "",
+                "100 %" if one.is_finished else f"{100 * one.next_block / one.blocks:.0f} %" if one.blocks else "0 %",
+                "" if one.is_finished or not one.next_block else f"{_left(one):,.0f} s",
+            )
+            for one in found
+        ],
+    )
+
+
+def _left(state: State) -> float:
+    return state.seconds / state.next_block * (state.blocks - state.next_block)

@@ -1,0 +1,611 @@
+/* The hot path in C: runs of messages, and rows whose sealed values are opened as they are copied.
+ *
+ * Knows the shape of DataRow (protocol-message-formats.html) and of the envelope (docs/envelope.md); knows no
+ * SQL, no rules and no errors. It does what is straight and leaves the rest, row by row, to the reference in
+ * Python, which then does it or says what is wrong. So nothing here has to explain, and everything may give up.
+ *
+ * Every read is behind a check of the length, every write too: an opened value is never longer than the sealed
+ * one it stands for, so an output of the input's size is always enough.
+ */
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+
+#include "libcrypto.h"
+#include "text.h"
+
+#define ENVELOPE_HEADER 6
+#define TERM_LENGTH 16
+#define MAX_HEAD (ENVELOPE_HEADER + 2 * TERM_LENGTH)
+#define GIL_BYTES 32768  /* from here on a run is long enough to let other threads go on */
+#define SLICE 49152
+#define SMALL_RUN 2048   /* up to here the stack is enough */
+
+/* How a value is shown in text; in binary all are RAW. */
+enum { RAW, INT2, INT4, INT8, BOOL, UUID, BYTEA_HEX, JSONB, ISO_DATE, CONVERT, KINDS };
+
+/* ---- Cipher: one key */
+
+typedef struct {
+    PyObject_HEAD
+    EVP_CIPHER_CTX *seal, *open;
+    int is_busy, is_closed;
+} Cipher;
+
+static PyTypeObject *cipher_type, *rows_type;
+
+static void cipher_drop(Cipher *self)
+{
+    /* libcrypto overwrites the key schedule before it frees it */
+    if (self->seal != NULL)
+        crypto.ctx_free(self->seal);
+    if (self->open != NULL)
+        crypto.ctx_free(self->open);
+    self->seal = self->open = NULL;
+}
+
+static PyObject *cipher_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    const char *key;
+    Py_ssize_t length;
+    (void)keywords;
+    if (!PyArg_ParseTuple(args, "y#:Cipher", &key, &length))
+        return NULL;
+    if (length != KEY_LENGTH) {
+        PyErr_SetString(PyExc_ValueError, "a key has 32 bytes");
+        return NULL;
+    }
+    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    Cipher *self = (Cipher *)allocate(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->seal = aead_new((const unsigned char *)key, 1);
+    self->open = aead_new((const unsigned char *)key, 0);
+    if (self->seal == NULL || self->open == NULL) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
+    return (PyObject *)self;
+}
+
+static void cipher_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    cipher_drop((Cipher *)object);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
+    Py_DECREF(type);
+}
+
+PyDoc_STRVAR(seal_doc, "seal(head, nonce, plaintext, bound): the envelope; what is authenticated is head + bound.");
+
+static PyObject *cipher_seal(PyObject *object, PyObject *args)
+{
+    Cipher *self = (Cipher *)object;
+    const char *head, *nonce, *plaintext, *bound;
+    Py_ssize_t head_length, nonce_length, length, bound_length;
+    if (!PyArg_ParseTuple(args, "y#y#y#y#:seal", &head, &head_length, &nonce, &nonce_length, &plaintext, &length,
+                          &bound, &bound_length))
+        return NULL;
+    if (self->is_closed || self->seal == NULL) {
+        PyErr_SetString(PyExc_ValueError, "the key was zeroised");
+        return NULL;
+    }
+    if (nonce_length != NONCE_LENGTH || length > INT_MAX - 1024 || head_length > 1024) {
+        PyErr_SetString(PyExc_ValueError, "a part has an impossible length");
+        return NULL;
+    }
+    PyObject *made = PyBytes_FromStringAndSize(NULL, head_length + NONCE_LENGTH + length + TAG_LENGTH);
+    if (made == NULL)
+        return NULL;
+    unsigned char *out = (unsigned char *)PyBytes_AsString(made);
+    memcpy(out, head, (size_t)head_length);
+    memcpy(out + head_length, nonce, NONCE_LENGTH);
+    if (!aead_seal(self->seal, (const unsigned char *)nonce, (const unsigned char *)head, (size_t)head_length,
+                   (const unsigned char *)bound, (size_t)bound_length, (const unsigned char *)plaintext,
+                   (size_t)length, out + head_length + NONCE_LENGTH)) {
+        crypto.error_clear();
+        Py_DECREF(made);
+        PyErr_SetString(PyExc_ValueError, "a value could not be sealed");
+        return NULL;
+    }
+    return made;
+}
+
+PyDoc_STRVAR(close_doc, "close(): overwrite the key; the cipher can do nothing any more.");
+
+static PyObject *cipher_close(PyObject *object, PyObject *unused)
+{
+    Cipher *self = (Cipher *)object;
+    (void)unused;
+    self->is_closed = 1;
+    if (!self->is_busy)
+        cipher_drop(self);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef cipher_methods[] = {
+    {"seal", cipher_seal, METH_VARARGS, seal_doc},
+    {"close", cipher_close, METH_NOARGS, close_doc},
+    {NULL, NULL, 0, NULL},
+};
+static PyType_Slot cipher_slots[] = {
+    {Py_tp_new, cipher_new},         {Py_tp_dealloc, cipher_dealloc}, {Py_tp_methods, cipher_methods},
+    {Py_tp_doc, "Cipher(key): AES-256-GCM under one key."}, {0, NULL},
+};
+static PyType_Spec cipher_spec = {"pgcrypt_proxy.fast.native.Cipher", sizeof(Cipher), 0, Py_TPFLAGS_DEFAULT,
+                                  cipher_slots};
+
+/* ---- Rows: opens the rows of one result */
+
+typedef struct {
+    uint32_t id;
+    Cipher *cipher;
+} Key;
+
+typedef struct {
+    uint8_t is_sealed, is_text, kind;
+    Py_ssize_t key_count;
+    Key *keys;
+    unsigned char *aad; /* MAX_HEAD bytes for the envelope's head, then `bound_length` that never change */
+    size_t bound_length;
+    PyObject *convert;
+    Py_ssize_t opened, opened_in_row;
+} Column;
+
+typedef struct {
+    PyObject_HEAD
+    Py_ssize_t count;
+    Column *columns;
+    int has_convert, is_busy;
+} Rows;
+
+static void column_clear(Column *column)
+{
+    for (Py_ssize_t k = 0; k < column->key_count; k++)
+        Py_XDECREF((PyObject *)column->keys[k].cipher);
+    PyMem_Free(column->keys);
+    PyMem_Free(column->aad);
+    Py_XDECREF(column->convert);
+}
+
+static void rows_dealloc(PyObject *object)
+{
+    Rows *self = (Rows *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    for (Py_ssize_t i = 0; i < self->count; i++)
+        column_clear(&self->columns[i]);
+    PyMem_Free(self->columns);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
+    Py_DECREF(type);
+}
+
+static int column_init(Column *column, PyObject *item)
+{
+    int kind, is_text;
+    const char *bound;
+    Py_ssize_t bound_length;
+    PyObject *keys, *convert;
+    if (!PyTuple_Check(item)) {
+        PyErr_SetString(PyExc_TypeError, "a column is None or a tuple");
+        return -1;
+    }
+    if (!PyArg_ParseTuple(item, "ipO!y#O", &kind, &is_text, &PyTuple_Type, &keys, &bound,
+                          &bound_length, &convert))
+        return -1;
+    if (kind < RAW || kind >= KINDS || (kind != RAW && !is_text) || (kind == CONVERT) != (convert != Py_None)) {
+        PyErr_SetString(PyExc_ValueError, "no such kind of column");
+        return -1;
+    }
+    column->is_sealed = 1;
+    column->is_text = (uint8_t)is_text;
+    column->kind = (uint8_t)kind;
+    Py_ssize_t count = PyTuple_Size(keys);
+    column->keys = PyMem_Calloc((size_t)count + 1, sizeof(Key));
+    column->aad = PyMem_Malloc(MAX_HEAD + (size_t)bound_length + 1);
+    if (column->keys == NULL || column->aad == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    memcpy(column->aad + MAX_HEAD, bound, (size_t)bound_length);
+    column->bound_length = (size_t)bound_length;
+    for (Py_ssize_t k = 0; k < count; k++) {
+        unsigned int id;
+        PyObject *cipher;
+        PyObject *pair = PyTuple_GetItem(keys, k);
+        if (pair == NULL || !PyTuple_Check(pair)) {
+            PyErr_SetString(PyExc_TypeError, "a key is an id and a cipher");
+            return -1;
+        }
+        if (!PyArg_ParseTuple(pair, "IO!", &id, cipher_type, &cipher))
+            return -1;
+        Py_INCREF(cipher);
+        column->keys[k].id = id;
+        column->keys[k].cipher = (Cipher *)cipher;
+        column->key_count = k + 1;
+    }
+    if (convert != Py_None) {
+        Py_INCREF(convert);
+        column->convert = convert;
+    }
+    return 0;
+}
+
+static PyObject *rows_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    PyObject *columns;
+    (void)keywords;
+    if (!PyArg_ParseTuple(args, "O!:Rows", &PyTuple_Type, &columns))
+        return NULL;
+    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    Rows *self = (Rows *)allocate(type, 0);
+    if (self == NULL)
+        return NULL;
+    Py_ssize_t count = PyTuple_Size(columns);
+    self->columns = PyMem_Calloc((size_t)count + 1, sizeof(Column));
+    if (self->columns == NULL) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
+    self->count = count;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *item = PyTuple_GetItem(columns, i);
+        if (item == NULL || (item != Py_None && column_init(&self->columns[i], item) < 0)) {
+            Py_DECREF(self);
+            return NULL;
+        }
+        self->has_convert |= self->columns[i].kind == CONVERT;
+    }
+    return (PyObject *)self;
+}
+
+/* Takes or gives back the column's keys; another thread that has one makes this one leave all to Python. */
+static int rows_claim(Rows *self)
+{
+    if (self->is_busy)
+        return 0;
+    self->is_busy = 1;
+    for (Py_ssize_t i = 0; i < self->count; i++)
+        for (Py_ssize_t k = 0; k < self->columns[i].key_count; k++)
+            if (self->columns[i].keys[k].cipher->is_busy || self->columns[i].keys[k].cipher->open == NULL) {
+                self->is_busy = 0;
+                return 0;
+            }
+    for (Py_ssize_t i = 0; i < self->count; i++)
+        for (Py_ssize_t k = 0; k < self->columns[i].key_count; k++)
+            self->columns[i].keys[k].cipher->is_busy = 1;
+    return 1;
+}
+
+static void rows_release(Rows *self)
+{
+    for (Py_ssize_t i = 0; i < self->count; i++)
+        for (Py_ssize_t k = 0; k < self->columns[i].key_count; k++) {
+            Cipher *cipher = self->columns[i].keys[k].cipher;
+            cipher->is_busy = 0;
+            if (cipher->is_closed)
+                cipher_drop(cipher);
+        }
+    self->is_busy = 0;
+}
+
+/* The plaintext of an envelope, into `out` if that is not NULL, else in place; -1 when it does not open. */
+static Py_ssize_t open_envelope(Column *column, unsigned char *envelope, size_t length, unsigned char **plaintext,
+                                unsigned char *out)
+{
+    static const int8_t terms_of[16] = {0, 1, 1, 2, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+    if (length < ENVELOPE_HEADER || envelope[0] != 1)
+        return -1;
+    int terms = terms_of[envelope[1] & 15];
+    if (terms < 0)
+        return -1;
+    size_t head = ENVELOPE_HEADER + TERM_LENGTH * (size_t)terms;
+    if (length < head + NONCE_LENGTH + TAG_LENGTH)
+        return -1;
+    uint32_t id = load32(envelope + 2);
+    Cipher *cipher = NULL;
+    for (Py_ssize_t k = 0; k < column->key_count && cipher == NULL; k++)
+        if (column->keys[k].id == id)
+            cipher = column->keys[k].cipher;
+    if (cipher == NULL)
+        return -1;
+    unsigned char *aad = column->aad + MAX_HEAD - head;
+    unsigned char *sealed = envelope + head + NONCE_LENGTH;
+    size_t size = length - head - NONCE_LENGTH - TAG_LENGTH;
+    memcpy(aad, envelope, head);
+    *plaintext = out == NULL ? sealed : out;
+    if (!aead_open(cipher->open, envelope + head, aad, head + column->bound_length, sealed, size, *plaintext)) {
+        crypto.error_clear();
+        return -1;
+    }
+    return (Py_ssize_t)size;
+}
+
+/* Calls the column's Python function on a plaintext; bytes, or NULL with or without an exception set. */
+static PyObject *converted(Column *column, const unsigned char *plaintext, Py_ssize_t size)
+{
+    PyObject *given = PyBytes_FromStringAndSize((const char *)plaintext, size);
+    if (given == NULL)
+        return NULL;
+    PyObject *made = PyObject_CallFunctionObjArgs(column->convert, given, NULL);
+    Py_DECREF(given);
+    if (made == NULL && PyErr_ExceptionMatches(PyExc_Exception))
+        PyErr_Clear(); /* the reference will meet it again */
+    if (made != NULL && !PyBytes_Check(made)) {
+        Py_DECREF(made);
+        return NULL;
+    }
+    return made;
+}
+
+/* One sealed value as the client sees it, at most `room` bytes at `out`; -1 to leave the row to Python. */
+static Py_ssize_t open_value(Column *column, const unsigned char *value, size_t length, unsigned char *scratch,
+                             unsigned char *out, size_t room)
+{
+    unsigned char *plaintext = NULL;
+    unsigned char *envelope = scratch;
+    size_t size = length;
+    if (column->is_text) {
+        if (length < 2 || length % 2 != 0 || value[0] != '\\' || value[1] != 'x' ||
+            !hex_decode(value + 2, length - 2, scratch))
+            return -1;
+        size = (length - 2) / 2;
+    } else {
+        envelope = (unsigned char *)value; /* only read: a binary value is opened into `out` */
+    }
+    Py_ssize_t made = -1;
+    unsigned char made_text[MAX_SHORT_TEXT];
+    if (column->kind == RAW) {
+        if (size > room)
+            return -1;
+        return open_envelope(column, envelope, size, &plaintext, out);
+    }
+    Py_ssize_t opened = open_envelope(column, envelope, size, &plaintext, NULL);
+    if (opened < 0)
+        return -1;
+    size_t bytes = (size_t)opened;
+    switch (column->kind) {
+    case INT2:
+    case INT4:
+    case INT8:
+        made = integer_text(plaintext, bytes, column->kind == INT2 ? 2 : column->kind == INT4 ? 4 : 8, made_text);
+        break;
+    case BOOL:
+        if (bytes == 1) {
+            made_text[0] = plaintext[0] ? 't' : 'f';
+            made = 1;
+        }
+        break;
+    case UUID:
+        made = uuid_text(plaintext, bytes, made_text);
+        break;
+    case ISO_DATE:
+        made = iso_date_text(plaintext, bytes, made_text);
+        break;
+    case BYTEA_HEX:
+        if (2 + 2 * bytes > room)
+            return -1;
+        out[0] = '\\';
+        out[1] = 'x';
+        hex_encode(plaintext, bytes, out + 2);
+        return (Py_ssize_t)(2 + 2 * bytes);
+    case JSONB:
+        if (bytes < 1 || bytes - 1 > room)
+            return -1;
+        memcpy(out, plaintext + 1, bytes - 1);
+        return (Py_ssize_t)(bytes - 1);
+    default: {
+        PyObject *text = converted(column, plaintext, opened);
+        if (text == NULL)
+            return -1;
+        made = PyBytes_Size(text);
+        if ((size_t)made <= room)
+            memcpy(out, PyBytes_AsString(text), (size_t)made);
+        else
+            made = -1;
+        Py_DECREF(text);
+        return made;
+    }
+    }
+    if (made < 0 || (size_t)made > room)
+        return -1;
+    memcpy(out, made_text, (size_t)made);
+    return made;
+}
+
+/* One DataRow of `size` bytes with its header; returns the length of the opened one, 0 to leave it to Python. */
+static size_t open_row(Rows *self, const unsigned char *in, size_t size, unsigned char *scratch, unsigned char *out)
+{
+    if (size < 7 || (size_t)(in[5] << 8 | in[6]) != (size_t)self->count)
+        return 0;
+    size_t at = 7, kept = 5, made = 5;
+    for (Py_ssize_t i = 0; i < self->count; i++) {
+        Column *column = &self->columns[i];
+        size_t start = at;
+        column->opened_in_row = 0;
+        if (size - at < 4)
+            return 0;
+        uint32_t length = load32(in + at);
+        at += 4;
+        if (length == UINT32_MAX)
+            continue;
+        if (length > size - at)
+            return 0;
+        if (column->is_sealed) {
+            size_t between = start - kept;
+            memcpy(out + made, in + kept, between);
+            made += between;
+            if (size - made < 4)
+                return 0;
+            Py_ssize_t opened = open_value(column, in + at, length, scratch, out + made + 4, size - made - 4);
+            if (opened < 0)
+                return 0;
+            store32(out + made, (uint32_t)opened);
+            made += 4 + (size_t)opened;
+            column->opened_in_row = 1;
+            kept = at + length;
+            if (made > kept)
+                return 0;
+        }
+        at += length;
+    }
+    if (at != size)
+        return 0;
+    memcpy(out + made, in + kept, size - kept);
+    made += size - kept;
+    out[0] = 'D';
+    store32(out + 1, (uint32_t)(made - 1));
+    for (Py_ssize_t i = 0; i < self->count; i++)
+        self->columns[i].opened += self->columns[i].opened_in_row;
+    return made;
+}
+
+/* As many rows as are straight, from `*at` on, up to `end`; returns how many bytes were written to `out`. */
+static size_t open_rows(Rows *self, const unsigned char *in, size_t end, size_t *at, unsigned char *scratch,
+                        unsigned char *out)
+{
+    size_t made = 0;
+    while (end - *at >= 5 && in[*at] == 'D') {
+        uint32_t length = load32(in + *at + 1);
+        if (length < 4 || length >= end - *at)
+            break;
+        size_t row = open_row(self, in + *at, (size_t)length + 1, scratch, out + made);
+        if (row == 0)
+            break;
+        made += row;
+        *at += (size_t)length + 1;
+    }
+    return made;
+}
+
+/* How much of a run is opened at once: little enough for the caches, or one row if that is longer. */
+static size_t slice_of(const unsigned char *in, size_t size)
+{
+    if (size <= SLICE)
+        return size;
+    uint32_t length = load32(in + 1);
+    size_t row = (size_t)length + 1;
+    return row > size ? size : row > SLICE ? row : SLICE;
+}
+
+PyDoc_STRVAR(open_doc,
+             "open(run, at): opens DataRows of `run` from `at` on, up to one that Python must look at, or a slice.\n\n"
+             "Returns the opened rows, where it stopped, and for each column how many values it opened.");
+
+static PyObject *rows_open(PyObject *object, PyObject *args)
+{
+    Rows *self = (Rows *)object;
+    PyObject *run;
+    Py_ssize_t start;
+    if (!PyArg_ParseTuple(args, "Sn:open", &run, &start))
+        return NULL;
+    Py_ssize_t size = PyBytes_Size(run);
+    if (start < 0 || start > size) {
+        PyErr_SetString(PyExc_ValueError, "outside of the run");
+        return NULL;
+    }
+    const unsigned char *in = (const unsigned char *)PyBytes_AsString(run);
+    size_t room = slice_of(in + start, (size_t)(size - start)), at = (size_t)start, used = 0;
+    unsigned char small[2 * SMALL_RUN], *out = small;
+    if (room > SMALL_RUN && (out = PyMem_Malloc(2 * room)) == NULL)
+        return PyErr_NoMemory();
+    int is_claimed = rows_claim(self);
+    if (is_claimed) {
+        unsigned char *scratch = out + room;
+        for (Py_ssize_t i = 0; i < self->count; i++)
+            self->columns[i].opened = 0;
+        if (room >= GIL_BYTES && !self->has_convert) {
+            Py_BEGIN_ALLOW_THREADS
+            used = open_rows(self, in, (size_t)start + room, &at, scratch, out);
+            Py_END_ALLOW_THREADS
+        } else {
+            used = open_rows(self, in, (size_t)start + room, &at, scratch, out);
+        }
+        rows_release(self);
+    }
+    PyObject *answer = NULL, *counts = PyErr_Occurred() ? NULL : PyTuple_New(self->count);
+    for (Py_ssize_t i = 0; counts != NULL && i < self->count; i++) {
+        PyObject *number = PyLong_FromSsize_t(is_claimed ? self->columns[i].opened : 0);
+        if (number == NULL || PyTuple_SetItem(counts, i, number) < 0) {
+            Py_DECREF(counts);
+            counts = NULL;
+        }
+    }
+    if (counts != NULL) {
+        answer = Py_BuildValue("(y#nO)", (const char *)out, (Py_ssize_t)used, (Py_ssize_t)at, counts);
+        Py_DECREF(counts);
+    }
+    if (out != small)
+        PyMem_Free(out);
+    return answer;
+}
+
+static PyMethodDef rows_methods[] = {
+    {"open", rows_open, METH_VARARGS, open_doc},
+    {NULL, NULL, 0, NULL},
+};
+static PyType_Slot rows_slots[] = {
+    {Py_tp_new, rows_new},         {Py_tp_dealloc, rows_dealloc}, {Py_tp_methods, rows_methods},
+    {Py_tp_doc, "Rows(columns): opens the rows of one result."}, {0, NULL},
+};
+static PyType_Spec rows_spec = {"pgcrypt_proxy.fast.native.Rows", sizeof(Rows), 0, Py_TPFLAGS_DEFAULT, rows_slots};
+
+/* ---- runs of messages */
+
+PyDoc_STRVAR(run_doc, "run(data, at, kinds, limit): where the whole messages of those kinds end, and their number.");
+
+static PyObject *run_of(PyObject *module, PyObject *args)
+{
+    Py_buffer data;
+    const char *kinds;
+    Py_ssize_t at, kind_count, count = 0;
+    unsigned int limit;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*ny#I:run", &data, &at, &kinds, &kind_count, &limit))
+        return NULL;
+    if (at < 0 || at > data.len) {
+        PyBuffer_Release(&data);
+        PyErr_SetString(PyExc_ValueError, "outside of the data");
+        return NULL;
+    }
+    const unsigned char *bytes = data.buf;
+    size_t here = (size_t)at, size = (size_t)data.len;
+    while (size - here >= 5 && memchr(kinds, bytes[here], (size_t)kind_count) != NULL) {
+        uint32_t length = load32(bytes + here + 1);
+        if (length < 4 || length > limit || length >= size - here)
+            break;
+        here += (size_t)length + 1;
+        count++;
+    }
+    PyBuffer_Release(&data);
+    return Py_BuildValue("(nn)", (Py_ssize_t)here, count);
+}
+
+static PyMethodDef functions[] = {
+    {"run", run_of, METH_VARARGS, run_doc},
+    {NULL, NULL, 0, NULL},
+};
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "native", "Runs of messages, and rows, in C.", -1, functions, NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit_native(void)
+{
+    const char *problem = crypto_load();
+    if (problem != NULL) {
+        PyErr_SetString(PyExc_ImportError, problem);
+        return NULL;
+    }
+    text_init();
+    PyObject *module = PyModule_Create(&definition);
+    if (module == NULL)
+        return NULL;
+    cipher_type = (PyTypeObject *)PyType_FromSpec(&cipher_spec);
+    rows_type = (PyTypeObject *)PyType_FromSpec(&rows_spec);
+    if (cipher_type == NULL || rows_type == NULL ||
+        PyModule_AddObjectRef(module, "Cipher", (PyObject *)cipher_type) < 0 ||
+        PyModule_AddObjectRef(module, "Rows", (PyObject *)rows_type) < 0) {
+        Py_DECREF(module);
+        return NULL;
+    }
+    return module;
+}

@@ -1,0 +1,225 @@
+"""COPY of protected columns: the state of one COPY, and the frontend's CopyData, CopyDone and CopyFail.
+
+Joins the formats of `wire` with the values of `transform`; knows nothing of SQL.
+
+The frontend's data are taken only when the server has said that it wants them
+for this very COPY: until then they are held. When they turn out bad, the server
+gets a CopyFail, so that it undoes the statement itself; its error is replaced by
+ours, and what the client still sends of the data is thrown away.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from pgcrypt_proxy.errors import BackendProtocolError, PgcryptError
+from pgcrypt_proxy.session.link import Link, Work
+from pgcrypt_proxy.session.planning import Hold
+from pgcrypt_proxy.session.reply_queue import Request
+from pgcrypt_proxy.session.results import drift
+from pgcrypt_proxy.session.transform import Values
+from pgcrypt_proxy.sql.plan import CopyPlan
+from pgcrypt_proxy.wire import codes, writer
+from pgcrypt_proxy.wire.backend import ErrorResponse
+from pgcrypt_proxy.wire.copy_binary import BinaryReplacer
+from pgcrypt_proxy.wire.copy_format import Actions, BadField, CopyKind
+from pgcrypt_proxy.wire.copy_lines import LineReplacer
+from pgcrypt_proxy.wire.frontend import COPY_DONE, copy_fail
+from pgcrypt_proxy.wire.reader import MalformedMessage, Reader
+
+#: What the server is told, and repeats in the error that is replaced.
+STOPPED = "stopped by pgcrypt-proxy"
+QUERY_CANCELED = "57014"
+#: Data for the server go on in messages of this size at most.
+MAX_COPY_DATA_BYTES = 1024 * 1024
+#: From this version on a line of `\.` is data in CSV.
+MARKER_IS_DATA_IN_CSV = 18
+
+_LENGTH = struct.Struct("!i")
+_TAKES_DATA = frozenset({Request.QUERY, Request.EXECUTE})
+
+
+def planned_copy(work: Work) -> CopyPlan | None:
+    """The plan of the COPY that this request is at, if it has one."""
+    statements = work.plan.statements
+    return statements[work.index].copy if work.index < len(statements) else None
+
+
+def check_response(raw: bytes, plan: CopyPlan) -> None:
+    """CopyInResponse and CopyOutResponse must tell of the planned format and columns. Raises CatalogDrift."""
+    reader = Reader(raw)
+    format_code, count = reader.byte(), reader.int16()
+    if format_code != (plan.format.kind is CopyKind.BINARY) or count != len(plan.columns):
+        raise drift("COPY has other columns than it was planned for")
+
+
+def _replacer(plan: CopyPlan, actions: Actions, server_version: int) -> LineReplacer | BinaryReplacer:
+    if plan.format.kind is CopyKind.BINARY:
+        return BinaryReplacer(actions)
+    return LineReplacer(
+        plan.format,
+        plan.names,
+        actions,
+        is_output=not plan.is_from,
+        marker_ends_csv=server_version < MARKER_IS_DATA_IN_CSV,
+    )
+
+
+class CopyIn:
+    """A COPY FROM STDIN that the server waits for the data of."""
+
+    def __init__(self, plan: CopyPlan, link: Link, work: Work) -> None:
+        self._plan = plan
+        self._link = link
+        self._work = work
+        self._replacer = _replacer(plan, _sealers(plan, link.values), link.server_version)
+        self.is_done = False
+        self.has_failed = False
+
+    def on_data(self, raw: bytes) -> None:
+        """A CopyData."""
+        try:
+            made = self._replacer.feed(raw[5:])
+        except PgcryptError as error:
+            self.fail(self._placed(error))
+        else:
+            self._send(made)
+
+    def on_done(self) -> None:
+        """CopyDone."""
+        try:
+            made = self._replacer.finish()
+        except PgcryptError as error:
+            self.fail(self._placed(error))
+            return
+        self._send(made)
+        self.is_done = True
+        self._link.expect(COPY_DONE, Request.COPY_END)
+
+    def on_fail(self, raw: bytes) -> None:
+        """CopyFail. Drivers put the values into its text at which they failed: the server does not see it."""
+        try:
+            reason = Reader(raw).string().decode("utf-8", "replace")
+        except MalformedMessage as malformed:
+            self.fail(PgcryptError(malformed.message, sqlstate=malformed.code))
+            return
+        error = PgcryptError(f"COPY from stdin failed: {reason}", sqlstate=QUERY_CANCELED)
+        error.context = self._place(self._replacer.line + 1)
+        self.fail(error)
+
+    def fail(self, error: PgcryptError) -> None:
+        """Let the server fail the COPY; the client hears `error`."""
+        self.has_failed = True
+        self._work.copy_error = error
+        self._link.expect(copy_fail(STOPPED.encode()), Request.COPY_END)
+
+    def _send(self, data: bytes) -> None:
+        for at in range(0, len(data), MAX_COPY_DATA_BYTES):
+            self._link.to_backend.append(writer.message(codes.COPY_DATA, data[at : at + MAX_COPY_DATA_BYTES]))
+
+    def _placed(self, error: PgcryptError) -> PgcryptError:
+        """`error` with its line, and its column if it is about one."""
+        place = self._place(self._replacer.line)
+        if isinstance(error, BadField):
+            place += f", column {self._plan.names[error.column]}"
+            error = error.cause
+        if self._replacer.line:  # else it is about the header of the binary format
+            error.context = place
+        return error
+
+    def _place(self, line: int) -> str:
+        return f"COPY {self._plan.table}, line {line}"
+
+
+def _sealers(plan: CopyPlan, values: Values) -> Actions:
+    is_binary = plan.format.kind is CopyKind.BINARY
+    return tuple(
+        None if column is None else values.sealer(column, is_binary=is_binary, skips_bad_values=plan.skips_bad_rows)
+        for column in plan.columns
+    )
+
+
+class CopyOut:
+    """A COPY TO STDOUT under way: data of the server become the client's."""
+
+    def __init__(self, plan: CopyPlan, link: Link) -> None:
+        format_code = int(plan.format.kind is CopyKind.BINARY)
+        actions = tuple(None if column is None else link.values.opener(column, format_code) for column in plan.columns)
+        self._replacer = _replacer(plan, actions, link.server_version)
+
+    def messages(self, run: bytes) -> bytes:
+        """The CopyData messages for the client; `run` are whole ones of the server. Raises what opening raises."""
+        feed, unpack = self._replacer.feed, _LENGTH.unpack_from
+        out: list[bytes] = []
+        at, size = 0, len(run)
+        try:
+            while at < size:
+                end = at + 1 + unpack(run, at + 1)[0]
+                made = feed(run[at + 5 : end])
+                if made:
+                    out.append(writer.message(codes.COPY_DATA, made))
+                at = end
+        except BadField as error:
+            raise error.cause from None
+        return b"".join(out)
+
+    def check_done(self) -> None:
+        """CopyDone: the last row must have been complete. Raises BackendProtocolError."""
+        if self._replacer.finish():
+            raise BackendProtocolError("the server's COPY data end in the middle of a row")
+
+
+class CopyMessages:
+    """Takes CopyData, CopyDone and CopyFail from the frontend."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        #: Whether a statement was sent that may take data: others' data the server need not see.
+        self.may_copy = False
+
+    def on_message(self, raw: bytes) -> None:
+        """The server ignores these messages outside COPY. Raises Hold."""
+        link = self._link
+        if len(link.queue) == 0:
+            return
+        copy = link.copy_in
+        if copy is not None:
+            self._take(copy, raw)
+        elif link.queue.is_copying_in:
+            self._pass(raw)
+        elif any(_awaits_data(entry.request, entry.work) for entry in link.queue):
+            raise Hold
+        elif self.may_copy:
+            self._pass(raw)
+
+    def _pass(self, raw: bytes) -> None:
+        if raw[0] == codes.COPY_DATA:
+            self._link.to_backend.append(raw)
+        else:
+            self._link.expect(raw, Request.COPY_END)
+
+    def _take(self, copy: CopyIn, raw: bytes) -> None:
+        if copy.has_failed:
+            self.may_copy = False
+        elif copy.is_done:
+            raise Hold  # it may be for another COPY of the same text
+        elif raw[0] == codes.COPY_DATA:
+            copy.on_data(raw)
+        elif raw[0] == codes.COPY_DONE:
+            copy.on_done()
+        else:
+            copy.on_fail(raw)
+
+
+def _awaits_data(request: Request, work: Work) -> bool:
+    """Whether a COPY FROM with protected columns may come of this request."""
+    statements = work.plan.statements[work.index :]
+    return request in _TAKES_DATA and any(s.copy is not None and s.copy.is_from for s in statements)
+
+
+def replaced_error(response: ErrorResponse, work: Work) -> PgcryptError | None:
+    """Our own error, if `response` is what came of our CopyFail."""
+    error = work.copy_error
+    if error is None or response.sqlstate != QUERY_CANCELED or STOPPED.encode() not in (response.get("M") or b""):
+        return None
+    return error

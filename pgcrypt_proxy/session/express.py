@@ -1,0 +1,193 @@
+"""The course that nearly all statements of drivers take, dealt with as a whole instead of message by message.
+
+Bind of a prepared statement to the unnamed portal, Describe, Execute and Sync
+in one piece from the client; BindComplete, RowDescription, rows, CommandComplete
+and ReadyForQuery in one piece from the server. Whatever is not exactly that, in
+a session in which nothing else is pending, is left to `from_frontend` and
+`from_backend`, whose effects these are the sum of. Decides nothing of its own.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pgcrypt_proxy.errors import PgcryptError
+from pgcrypt_proxy.session.from_backend import FromBackend
+from pgcrypt_proxy.session.from_frontend import PORTAL, FromFrontend
+from pgcrypt_proxy.session.link import Link, Work
+from pgcrypt_proxy.session.reply_queue import Expected, Request
+from pgcrypt_proxy.session.results import NO_PROTECTED_COLUMNS, Outputs, Result
+from pgcrypt_proxy.session.statements import MAX_KEPT_BIND_BYTES, MAX_NAMES, Portal, Statement
+from pgcrypt_proxy.wire.backend import BIND_COMPLETE, NO_DATA
+from pgcrypt_proxy.wire.framing import run_of
+from pgcrypt_proxy.wire.frontend import SYNC, Describe, Execute
+
+UNDESCRIBED = Execute(b"", 0).encode() + SYNC
+DESCRIBED = Describe(PORTAL, b"").encode() + UNDESCRIBED
+READY_LENGTH = 6
+READY = b"Z\0\0\0\5"
+MAX_KNOWN = 1000
+_ON_DATA = re.compile(r"\s*(?:select|insert|update|delete|with|values)\b", re.IGNORECASE)
+
+
+class Express:
+    """Takes what came from either side if it is of that form; returns whether it did."""
+
+    def __init__(self, link: Link, from_frontend: FromFrontend, from_backend: FromBackend) -> None:
+        self._link = link
+        self._from_frontend = from_frontend
+        self._from_backend = from_backend
+        self._straight: dict[bytes, Statement] = {}  # by name, those that `_is_straight` said yes to
+
+    # -- from the client
+
+    def take_requests(self, data: bytes) -> bool:
+        """Bind to Sync of a known statement. Nothing has changed when it returns False."""
+        if data[:1] != b"B":
+            return False
+        is_described = data.endswith(DESCRIBED)
+        if not is_described and not data.endswith(UNDESCRIBED):
+            return False
+        end = len(data) - len(DESCRIBED if is_described else UNDESCRIBED)
+        if end < 7 or int.from_bytes(data[1:5]) + 1 != end or data[5]:
+            return False
+        name_end = data.find(0, 6)
+        if name_end >= end or end > MAX_KEPT_BIND_BYTES:
+            return False
+        link, queue = self._link, self._link.queue
+        if not queue.is_synced or queue.is_copying_in or queue.is_skipping or self._from_frontend.is_batch_doomed:
+            return False
+        if link.frontend.pending or link.is_in_doubt or not link.is_shape_known or end > link.frontend.max_bytes:
+            return False
+        statement = self._statement(data[6:name_end])
+        if statement is None:
+            return False
+        portal = Portal(statement)
+        if not is_described and portal.needs_description(queue.batch):
+            return False
+        bind = data[:end]
+        if len(link.portals.settled) + len(link.portals.latest) >= MAX_NAMES:
+            return False
+        if not self._from_frontend.passes_bind(statement):
+            try:
+                bind, portal.formats = self._from_frontend.rewritten_bind(bind, statement)
+            except PgcryptError as error:
+                self._from_frontend.refuse(bind, error)
+                link.frontend.feed(data[end:])
+                return True
+            data = bind + data[end:]
+        else:
+            portal.bind = bind
+        self._expect(statement, portal, is_described=is_described)
+        link.to_backend.append(data)
+        return True
+
+    def _statement(self, name: bytes) -> Statement | None:
+        """The statement of that name, if its meaning is certain and its course is straight."""
+        link = self._link
+        statement = link.statements.settled.get(name)
+        if statement is None or name in link.statements.latest or statement.resolved:
+            return None
+        if statement.version != link.planner.catalog.version:
+            return None
+        if self._straight.get(name) is not statement:
+            if not _is_straight(statement):
+                return None
+            if len(self._straight) >= MAX_KNOWN:
+                self._straight.clear()
+            self._straight[name] = statement
+        if not statement.plan.is_untouched and link.values.keyring.is_expired:
+            return None
+        return statement
+
+    def _expect(self, statement: Statement, portal: Portal, *, is_described: bool) -> None:
+        link, plan = self._link, statement.plan
+        batch = link.queue.batch
+        work = Work(plan, statement, portal, (link.portals.change(b"", portal, batch),))
+        if is_described:
+            portal.described_in = batch
+        link.queue.add_course(Expected(Request.COURSE, work))
+        link.executions += 2
+        self._from_frontend.copies.may_copy = True
+
+    # -- from the server
+
+    def take_replies(self, data: bytes) -> bool:
+        """All answers to the course that is due. Nothing has changed when it returns False.
+
+        Raises PgcryptError when a row does not open.
+        """
+        link = self._link
+        entry = link.queue.course
+        if entry is None or link.backend.pending or not data.startswith(BIND_COMPLETE):
+            return False
+        if link.is_ddl_pending or link.is_reshaped:
+            return False
+        if len(data) > link.backend.max_bytes:
+            return False
+        work, at = entry.work, len(BIND_COMPLETE)
+        statement, portal = work.statement, work.portal
+        assert statement is not None
+        assert portal is not None
+        outputs = work.plan.statements[0].outputs if work.plan.statements else None
+        is_described = portal.described_in >= 0
+        shown = b""
+        result: Result | None
+        if is_described:
+            end = at + 1 + int.from_bytes(data[at + 1 : at + 5])
+            described = self._described(data[at:end], outputs)
+            if described is None:
+                return False
+            (shown, result), at = described, end
+        else:
+            result = statement.result or (NO_PROTECTED_COLUMNS if outputs is None else None)
+        rows_end, count = run_of(data, at, b"D", len(data))
+        if result is None or not _is_end(data, rows_end):
+            return False
+        if is_described:
+            portal.describe(result)
+        if result.outputs is None:
+            link.to_frontend.append(data)
+        else:
+            link.to_frontend.append(BIND_COMPLETE + shown)
+            if count:
+                opener = self._from_backend.opener(work, result.outputs, result.format_codes)
+                opener.open(data[at:rows_end], link.to_frontend)
+            link.to_frontend.append(data[rows_end:])
+        for change in work.changes:
+            change.settle()
+        link.transaction_status = data[-1]
+        link.queue.finish_course()
+        return True
+
+    def _described(self, raw: bytes, outputs: Outputs | None) -> tuple[bytes, Result] | None:
+        """What a RowDescription or NoData says; None if it is neither, is cut short, or contradicts the plan."""
+        if raw == NO_DATA:
+            return (raw, NO_PROTECTED_COLUMNS) if outputs is None else None
+        if raw[:1] != b"T" or len(raw) < 7 or int.from_bytes(raw[1:5]) + 1 != len(raw):
+            return None
+        try:
+            return self._link.descriptions.describe(raw, outputs)
+        except PgcryptError:
+            return None
+
+
+def _is_straight(statement: Statement) -> bool:
+    """Whether running it changes nothing but data: no settings, names or definitions, and its rows are its own.
+
+    COPY, and what SQL says of prepared statements, has effects in the session's books that are not in a course.
+    """
+    plan = statement.plan
+    if _ON_DATA.match(statement.sql) is None:
+        return False
+    if plan.refusal is not None or plan.is_about_prepared or statement.may_return_any_rows or len(plan.statements) > 1:
+        return False
+    return not any(s.is_ddl or s.changes_settings or s.ends_transaction or s.copy for s in plan.statements)
+
+
+def _is_end(data: bytes, at: int) -> bool:
+    """Whether CommandComplete and ReadyForQuery are there at `at`, and nothing behind them."""
+    end = len(data) - READY_LENGTH
+    if end < at + 6 or data[at] != ord("C") or at + 1 + int.from_bytes(data[at + 1 : at + 5]) != end:
+        return False
+    return data.find(0, at + 5) == end - 1 and data.startswith(READY, end) and data[-1] in b"ITE"

@@ -1,0 +1,1 @@
+"""A Django application whose one model has a field of every type."""
