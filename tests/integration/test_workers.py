@@ -125,7 +125,7 @@ def serving(
         "PGCRYPT_LISTEN_PORT": str(port),
         "PGCRYPT_METRICS_PORT": str(metrics_port),
         "PGCRYPT_WORKERS": "2",
-        "PGCRYPT_DRAIN_TIMEOUT_S": "5",
+        "PGCRYPT_DRAIN_TIMEOUT_S": "60",
         **environment,
     }
     with log.open("wb") as stream:
