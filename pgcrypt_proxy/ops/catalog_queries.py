@@ -75,6 +75,10 @@ WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pgcrypt')
   AND (t.typtype IN ('e', 'd') OR (t.typtype = 'b' AND t.typname IN ('citext', 'vector')))
 """
 
+MOVES = "SELECT column_id, relation::oid::bigint, column_name, direction, state FROM pgcrypt.moves"
+
+SHOWN_ORDER = "SELECT relation::oid::bigint, column_name, shown_after FROM pgcrypt.shown_order"
+
 INHERITANCE = "SELECT inhrelid::bigint, inhparent::bigint FROM pg_catalog.pg_inherits"
 
 # Without source: C and internal functions, whose source is a symbol's name, and trigger functions, which no
@@ -161,6 +165,17 @@ class ColumnRow:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveRow:
+    """A column that is being sealed or made plain online. `state`: filling, switching or scrubbing."""
+
+    column_id: int
+    relation_oid: int
+    column_name: str
+    direction: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionRow:
     """A function or procedure; `source` is empty when its body is kept parsed, or nothing can call or read it."""
 
@@ -210,6 +225,8 @@ class CatalogRows:
     generated_from: frozenset[tuple[int, int]] = frozenset()  # (relation OID, attribute number)
     unique_terms: tuple[tuple[int, str, str], ...] = ()  # (relation OID, index's name, its keys)
     system_columns: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    moves: tuple[MoveRow, ...] = ()
+    shown_order: tuple[tuple[int, str, str], ...] = ()  # (relation OID, column, the column before it or "")
 
 
 def fetch(connection: psycopg.Connection) -> CatalogRows:
@@ -232,6 +249,8 @@ def fetch(connection: psycopg.Connection) -> CatalogRows:
             generated_from=frozenset(connection.execute(GENERATED).fetchall()),
             unique_terms=tuple(connection.execute(UNIQUE_TERMS.encode()).fetchall()),
             types=fetch_types(connection),
+            moves=tuple(MoveRow(*row) for row in connection.execute(MOVES)),
+            shown_order=tuple(connection.execute(SHOWN_ORDER).fetchall()),
             system_columns={(row[0], row[1]): tuple(row[2]) for row in connection.execute(SYSTEM_COLUMNS.encode())},
         )
 

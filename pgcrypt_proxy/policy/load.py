@@ -18,6 +18,9 @@ from pgcrypt_proxy.policy.model import (
     EQUALITY,
     EQUALITY_CASEFOLD,
     EQUALITY_UPPER,
+    OPENING,
+    SEALED,
+    SEALING,
     KeyringSettings,
     Policy,
     Rule,
@@ -25,9 +28,10 @@ from pgcrypt_proxy.policy.model import (
 )
 
 FILE_KEYS = ("version", "keyring", "defaults", "columns", "safe_functions")
-COLUMN_KEYS = ("table", "column", "type", "search", "index_domain", "data_class")
+COLUMN_KEYS = ("table", "column", "type", "search", "index_domain", "data_class", "phase")
 #: Keys and modes that are planned: refused by name, so that nobody believes them in force.
 FUTURE_COLUMN_KEYS = ("readers", "mask", "tenant")
+PHASES = (SEALED, SEALING, OPENING)
 SEARCH_MODES = (EQUALITY, EQUALITY_CASEFOLD, EQUALITY_UPPER)
 FUTURE_SEARCH_MODES = ("deterministic", "match", "order")
 DEFAULT_DATA_CLASS = "default"
@@ -175,7 +179,15 @@ def _rule(path: Path, node: yaml.Node, default_class: str) -> Rule:
         search,
         (domain or f"{schema}.{table}.{column}") if search else "",
         f"{path}:{place(node)}",
+        _phase(path, members["phase"]) if "phase" in members else SEALED,
     )
+
+
+def _phase(path: Path, node: yaml.Node) -> str:
+    phase = text(path, node, "phase")
+    if phase not in PHASES:
+        raise PolicyError(f'{path}:{place(node)}: there is no phase "{phase}"', hint=f"A rule is {', '.join(PHASES)}.")
+    return phase
 
 
 def _qualified(path: Path, node: yaml.Node, form: str) -> tuple[str, str]:

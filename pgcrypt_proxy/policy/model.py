@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+#: A rule's phase. While it is sealing, its column may be plain still; while it is opening, plain already.
+SEALED, SEALING, OPENING = "sealed", "sealing", "opening"
 EQUALITY, EQUALITY_CASEFOLD, EQUALITY_UPPER = "equality", "equality_casefold", "equality_upper"
 
 
@@ -22,6 +24,7 @@ class Rule:
     search: frozenset[str]
     index_domain: str
     source: str
+    phase: str = SEALED
 
     @property
     def qualified_name(self) -> str:

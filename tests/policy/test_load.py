@@ -180,3 +180,23 @@ def test_a_digest_tells_rules_apart_and_is_the_same_in_every_process(tmp_path: P
     assert seen == {first}
     for text in (HEAD.replace("k.kek", "l.kek") + COLUMN + "}]", HEAD + COLUMN + ", search: [equality]}]"):
         assert load([write(tmp_path, text)]).digest != first
+
+
+@pytest.mark.parametrize("phase", ["sealed", "sealing", "opening"])
+def test_phases(tmp_path, phase):
+    path = tmp_path / "rules.yaml"
+    path.write_text(
+        "version: 1\nkeyring: {provider: env}\n"
+        f"columns: [{{table: public.users, column: email, type: text, phase: {phase}}}]\n"
+    )
+    assert load([path]).rules[0].phase == phase
+
+
+def test_another_phase_is_refused(tmp_path):
+    path = tmp_path / "rules.yaml"
+    path.write_text(
+        "version: 1\nkeyring: {provider: env}\n"
+        "columns: [{table: public.users, column: email, type: text, phase: plain}]\n"
+    )
+    with pytest.raises(PolicyError, match='rules.yaml:3: there is no phase "plain"'):
+        load([path])
