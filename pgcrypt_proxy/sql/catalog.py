@@ -106,6 +106,8 @@ class Catalog:
     database; where there is none the one that DDL can make, if its sealed type is
     ready, else one that is not armed. Its `id` is not 0 where that type is ready.
     `system_columns` are the columns of those system relations that show something of protected columns.
+    `watched_tables` (schema.table) are those of rules with a phase; `held_tables`, of these, are those that no new
+    statement may use, since a column is about to change places with the one beside it.
     """
 
     version: int
@@ -119,6 +121,8 @@ class Catalog:
     types: DatabaseTypes = NO_TYPES
     ruled: Mapping[tuple[str, str, str], ProtectedColumn] = field(default_factory=dict)
     system_columns: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    watched_tables: frozenset[str] = frozenset()
+    held_tables: frozenset[str] = frozenset()
 
     @classmethod
     def build(
