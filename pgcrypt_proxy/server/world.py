@@ -135,7 +135,7 @@ class World:
     # -- for connections
 
     def subscribe(self, on_change: Callable[[WorldChanged], None], is_using: Callable[[str], bool]) -> None:
-        """`is_using`: whether a statement on that table (schema.name), on which a column is on its way, is under way."""
+        """`is_using`: whether a statement on that table (schema.name) of a rule with a phase is under way."""
         self._subscribers.add(on_change)
         self._users.add(is_using)
 
