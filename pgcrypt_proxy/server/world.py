@@ -122,6 +122,8 @@ class World:
         for column in catalog.ruled.values():
             if not column.relation_oid:
                 log.get().warning("column waits for its table", column=column.qualified_name)
+        for name in sorted(catalog.plain):
+            log.get().warning("column is plain for now", column=name)
 
     def _make_planner(self, catalog: Catalog) -> Planner:
         return Planner(catalog, max_statement_bytes=self._settings.max_statement_bytes)
@@ -231,11 +233,13 @@ def _data_classes(policy: Policy) -> set[str]:
 
 def same(one: Catalog, other: Catalog) -> bool:
     """Whether two catalogs say the same, their versions apart."""
-    return (one.relations, one.tainted_functions, one.unmet_rules, one.ruled) == (
+    return (one.relations, one.tainted_functions, one.unmet_rules, one.ruled, one.plain, one.moving) == (
         other.relations,
         other.tainted_functions,
         other.unmet_rules,
         other.ruled,
+        other.plain,
+        other.moving,
     )
 
 
