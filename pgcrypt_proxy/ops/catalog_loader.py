@@ -15,7 +15,7 @@ from pgcrypt_proxy.ops.catalog_moves import Hazards
 from pgcrypt_proxy.ops.catalog_queries import CatalogRows
 from pgcrypt_proxy.ops.catalog_rules import Joined
 from pgcrypt_proxy.policy.model import Policy
-from pgcrypt_proxy.sql.catalog import Catalog, Column, Relation
+from pgcrypt_proxy.sql.catalog import Catalog, Column, Relation, is_hidden
 
 
 def load(connection: psycopg.Connection, policy: Policy, *, version: int = 1, suppose_sealed: bool = False) -> Catalog:
@@ -30,29 +30,32 @@ def load(connection: psycopg.Connection, policy: Policy, *, version: int = 1, su
         joined = catalog_rules.join(policy, rows)
         catalog_rules.raise_first(joined.problems)
         if suppose_sealed:
-            catalog_rules.suppose_sealed(joined, rows)
-        protected = {oid for oid, _ in joined.protected}
+            catalog_rules.suppose_sealed(policy, joined, rows)
+        watched = {r.oid for r in rows.relations if (r.schema, r.name) in policy.moving_tables}
+        protected = {oid for oid, _ in joined.protected} | watched
         absent = (table for _, table in joined.unmet)
         derived, tainted = catalog_derived.derive(rows, protected, absent, joined.safe_functions)
         definitions = catalog_queries.view_definitions(connection, catalog_views.candidates(rows, derived))
     names = {function.oid: function.name for function in rows.functions}
     tainted_names = {names[oid] for oid in tainted}
     sensitive = {relation.oid: relation.name for relation in rows.relations if relation.oid in protected | derived}
-    moves = catalog_moves.hazards(rows, joined.protected, sensitive, tainted_names, joined.safe_functions)
+    hazards = catalog_moves.hazards(rows, joined.protected, sensitive, tainted_names, joined.safe_functions)
     base = Catalog.build(
         version,
-        _relations(rows, joined, derived, moves),
+        _relations(rows, joined, derived, hazards, watched),
         tainted_functions=tainted_names,
         unmet_rules=joined.unmet,
         types=rows.types,
         ruled=joined.ruled,
         system_columns=rows.system_columns,
+        plain=(column.qualified_name for column in joined.plain.values()),
+        moving=joined.moving,
     )
     return catalog_views.with_views(base, rows, definitions, tainted)
 
 
 def _relations(
-    rows: CatalogRows, joined: Joined, derived: frozenset[int], moves: Mapping[int, Hazards]
+    rows: CatalogRows, joined: Joined, derived: frozenset[int], hazards: Mapping[int, Hazards], watched: set[int]
 ) -> list[Relation]:
     """All relations. What has a sealed type that no rule accounts for, or generates a column from one, is derived."""
     odd = {oid for oid, _ in rows.generated_from & joined.protected.keys()}
@@ -70,14 +73,17 @@ def _relations(
                     name, number, type_oid, joined.protected.get((relation.oid, number)), number in relation.generated
                 )
                 for name, number, type_oid in relation.attributes
+                if not is_hidden(name)
             ),
             is_derived=relation.oid in derived | odd
             or any(
                 type_oid in rows.domains and (relation.oid, number) not in joined.protected
-                for _, number, type_oid in relation.attributes
+                for name, number, type_oid in relation.attributes
+                if not is_hidden(name)
             ),
-            write_hazards=moves.get(relation.oid, ()),
+            write_hazards=hazards.get(relation.oid, ()),
             unique_terms=tuple(unique_terms.get(relation.oid, {}).items()),
+            moving=(f"{relation.schema}.{relation.name}",) if relation.oid in watched else (),
         )
         for relation in rows.relations
     ]

@@ -128,6 +128,8 @@ class World:
         for column in catalog.ruled.values():
             if not column.relation_oid:
                 log.get().warning("column waits for its table", column=column.qualified_name)
+        for name in sorted(catalog.plain):
+            log.get().warning("column is plain for now", column=name)
 
     def _make_planner(self, catalog: Catalog) -> Planner:
         return Planner(catalog, max_statement_bytes=self._settings.max_statement_bytes)
@@ -270,7 +272,16 @@ def same(one: Catalog, other: Catalog) -> bool:
     """Whether two catalogs say the same, their versions apart."""
     return all(
         getattr(one, what) == getattr(other, what)
-        for what in ("relations", "tainted_functions", "unmet_rules", "ruled", "watched_tables", "held_tables")
+        for what in (
+            "relations",
+            "tainted_functions",
+            "unmet_rules",
+            "ruled",
+            "plain",
+            "moving",
+            "watched_tables",
+            "held_tables",
+        )
     )
 
 

@@ -219,6 +219,8 @@ class Planning:
         again = self._plan(statement.sql, True, resolved)
         if isinstance(again, NeedsNames) or not _is_same(again, statement.text_plan or statement.plan):
             raise drift("prepared statements must be prepared anew")
+        if again.is_untouched and statement.plan.is_untouched and statement.text_plan is None:
+            statement.plan = again  # the tables that it names may count now
 
     def forget(self) -> None:
         """The message that was planned is dealt with."""

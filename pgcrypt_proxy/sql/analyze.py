@@ -44,6 +44,10 @@ STATEMENT_WORDS = {
 }
 #: Statements about a table as a whole that carry no value and read no column.
 HARMLESS_STATEMENTS = frozenset({"LockStmt", "TruncateStmt", "GrantStmt", "VacuumStmt"})
+#: Statements that pass on tables which hold no envelopes.
+_PLAIN_STATEMENTS = frozenset(
+    {"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "DeclareCursorStmt", "CopyStmt", "CallStmt"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +82,13 @@ def analyze(statement: Statement, text: ParsedText, catalog: Catalog, resolved: 
         if touched is None and kind == "DoStmt" and catalog.sensitive_names and _builds_sql(statement.tree):
             raise refuse.dynamic_code()
         reshapes = is_ddl and ddl.reshapes(kind, statement.tree, is_concerned=touched is not None)
-        if touched is None or kind in HARMLESS_STATEMENTS:
+        moving = _moving(kind, found, catalog, resolved)
+        is_plain = touched in catalog.moving_names and _is_plain(statement, found, catalog, resolved)
+        if touched is None or kind in HARMLESS_STATEMENTS or is_plain:
             plan = StatementPlan(
                 is_untouched=True,
                 is_ddl=is_ddl,
+                tables=tuple(sorted(moving)),
                 reshapes=reshapes and bool(catalog.sensitive_names),
                 executes=executes,
                 deallocates=deallocated(kind, statement.tree),
@@ -111,7 +118,7 @@ def analyze(statement: Statement, text: ParsedText, catalog: Catalog, resolved: 
             outputs=(columns or None) if kind != "CopyStmt" else None,  # its rows are described by nobody
             copy=copied,
             is_ddl=is_ddl,
-            tables=tuple(sorted(context.tables)),
+            tables=tuple(sorted(context.tables | moving)),
             changes_settings=changes_settings(kind, statement.tree, found),
             reshapes=reshapes,
             command_tag=context.command_tag,
@@ -157,6 +164,40 @@ def _touched(
     # Names in DDL stand in plain lists, bodies of functions in strings: any word counts.
     names = catalog.sensitive_names
     return next((found_name for s in found.strings if (found_name := mention.spelled_in(s, names))), None)
+
+
+def _is_plain(statement: Statement, found: mention.Mentions, catalog: Catalog, resolved: Mapping[str, int]) -> bool:
+    """Whether a statement that mentions something sensitive only reads and writes tables without envelopes."""
+    kind, tree = statement.kind, statement.tree
+    if kind == "ExplainStmt":
+        ((kind, tree),) = tree["query"].items()
+    if kind not in _PLAIN_STATEMENTS or "intoClause" in tree:
+        return False
+    for schema, name, _ in found.relations:
+        if name not in catalog.sensitive_names:
+            continue
+        if any(table == name and schema in (None, s) for s, table in catalog.unmet_rules):
+            return False
+        relation = find_relation(catalog, resolved, schema, name)
+        if relation is not None and relation.may_hold_envelopes:
+            return False
+    return True
+
+
+def _moving(kind: str, found: mention.Mentions, catalog: Catalog, resolved: Mapping[str, int]) -> set[str]:
+    """The tables with a column on its way that the statement reaches, whatever it does with them. Raises AskServer."""
+    names = catalog.moving_names
+    if not names:
+        return set()
+    made: set[str] = set()
+    for schema, name, _ in found.relations:
+        if name in names and (relation := find_relation(catalog, resolved, schema, name)) is not None:
+            made.update(relation.moving)
+    if kind not in mention.NEUTRAL_STATEMENTS | mention.DATA_STATEMENTS:  # DROP and the like have names as strings
+        for name in sorted(names):
+            if any(mention.spelled_in(string, frozenset({name})) for string in found.strings):
+                made.update(*(relation.moving for relation in catalog.by_name[name]))
+    return made
 
 
 def _check_hazards(found: mention.Mentions, catalog: Catalog, resolved: Mapping[str, int], text: ParsedText) -> None:

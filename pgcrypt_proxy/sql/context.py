@@ -88,6 +88,7 @@ class Context:
             return None
         if relation.is_derived:
             raise refuse.derived(relation, position)
+        self.tables.update(relation.moving)
         if relation.is_protected:
             self.tables.add(f"{relation.schema}.{relation.name}")
             for column in relation.columns:

@@ -108,12 +108,4 @@ def _with(catalog: Catalog, relations: Iterable[Relation]) -> Catalog:
         for where, rule in catalog.ruled.items()
     }
     unmet = {(s, t) for (s, t, _), rule in ruled.items() if not rule.relation_oid}
-    return Catalog.build(
-        catalog.version,
-        made,
-        tainted_functions=catalog.tainted_functions,
-        unmet_rules=unmet,
-        types=catalog.types,
-        ruled=ruled,
-        system_columns=catalog.system_columns,
-    )
+    return catalog.with_relations(made, unmet_rules=unmet, ruled=ruled)

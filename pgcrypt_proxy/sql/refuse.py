@@ -110,6 +110,16 @@ def unmet(schema: str, table: str, position: int | None) -> Refusal:
     )
 
 
+def moving(relation: Relation, position: int | None) -> Refusal:
+    """DDL on a table whose column changes its form beside applications."""
+    return Refusal(
+        f'a column of "{relation.qualified_name}" is being sealed or made plain',
+        hint="Wait for it: the table can be changed when that is done.",
+        position=position,
+        sqlstate="55000",
+    )
+
+
 def absent(column: ProtectedColumn) -> Refusal:
     """The table lacks a column that rules name, or somebody is just adding it."""
     return Refusal(

@@ -86,14 +86,11 @@ def apply(base: Catalog, rows: Sequence[Row], terms: Sequence[Row], version: int
     for found in seen.values():
         relations[found.oid] = _relation(base, found, by_id, tuple(unique_terms.get(found.oid, ())))
     ruled = _ruled(base, relations.values())
-    return Catalog.build(
-        version,
+    return base.with_relations(
         relations.values(),
-        tainted_functions=base.tainted_functions,
+        version=version,
         unmet_rules={(s, t) for (s, t, _), column in ruled.items() if not column.relation_oid},
-        types=base.types,
         ruled=ruled,
-        system_columns=base.system_columns,
     )
 
 
