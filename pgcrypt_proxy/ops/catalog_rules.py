@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pgcrypt_proxy.errors import InvalidValue, PolicyError
 from pgcrypt_proxy.ops.catalog_queries import CatalogRows, ColumnRow, RelationRow
 from pgcrypt_proxy.policy.model import EQUALITY, Policy, Rule
-from pgcrypt_proxy.sql.catalog import ProtectedColumn
+from pgcrypt_proxy.sql.catalog import HIDDEN_PREFIX, ProtectedColumn
 from pgcrypt_proxy.values.codec import has_equality
 from pgcrypt_proxy.values.database_types import DatabaseTypes
 from pgcrypt_proxy.values.types import LogicalType
@@ -68,6 +68,8 @@ def join(policy: Policy, rows: CatalogRows) -> Joined:
             if column_id is None:
                 if rule is not None:
                     joined.protected[relation.oid, number] = _column_of(rule, rows.types, relation.oid, number)
+                continue
+            if name.startswith(HIDDEN_PREFIX):  # the rule is its plain neighbour's
                 continue
             row = rows.columns.get(column_id)
             if rule is None and column_id not in ruled:

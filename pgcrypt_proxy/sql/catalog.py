@@ -12,6 +12,9 @@ from dataclasses import dataclass, field, replace
 from pgcrypt_proxy.values.database_types import NO_TYPES, DatabaseTypes
 from pgcrypt_proxy.values.types import LogicalType
 
+#: A column that is filled beside another, whose place it shall take, is named so, with its column id behind.
+HIDDEN_PREFIX = "pgcrypt_next_"
+
 
 @dataclass(frozen=True, slots=True)
 class ProtectedColumn:
