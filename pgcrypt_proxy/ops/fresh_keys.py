@@ -41,6 +41,14 @@ class FreshKeys:
             keyring.grant_seals(given.key_id, given.count)
         return keyring
 
+    def fresh_to_open(self, *, spare_time_s: float = SPARE_TIME_S) -> Keyring:
+        """One that opens, and need not seal."""
+        keyring = self._keyring
+        if keyring is None or keyring.expires_at - time.monotonic() < spare_time_s:
+            self.close()
+            keyring = self._keyring = self._store.unlock()
+        return keyring
+
     def close(self) -> None:
         """Forget the keys."""
         if self._keyring is not None:
