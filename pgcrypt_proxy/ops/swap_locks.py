@@ -15,15 +15,16 @@ import psycopg
 
 from pgcrypt_proxy.ops.connect import readable_errors
 
-#: The first key of each advisory lock; the second is the table's OID. Arbitrary, and the product's own.
-PLANNING_LOCK, ENGINE_LOCK = 0x70676370, 0x70676371
+#: The first key of each advisory lock, arbitrary and the product's own; the second is the table's OID. The engine's
+#: is one number, whose halves these are.
+PLANNING_LOCK, ENGINE_LOCK = 0x70676370, 0x7067636D
 
 _LOOK = """
 SELECT w.schema_name, w.table_name, c.oid::bigint,
        EXISTS (SELECT FROM pgcrypt.moves m WHERE m.relation::oid = c.oid AND m.state = 'switching')
        AND EXISTS (SELECT FROM pg_catalog.pg_locks l
                    WHERE l.locktype = 'advisory' AND l.classid = %(engine)s::bigint::oid AND l.objid = c.oid
-                     AND l.objsubid = 2 AND l.granted
+                     AND l.objsubid = 1 AND l.granted
                      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d
                                        WHERE d.datname = pg_catalog.current_database()))
 FROM ROWS FROM (pg_catalog.unnest(%(schemas)s::text[]), pg_catalog.unnest(%(tables)s::text[]))
