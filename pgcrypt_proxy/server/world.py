@@ -112,7 +112,12 @@ class World:
     def _load_catalog(self, connection: psycopg.Connection, policy: Policy) -> Catalog:
         self._version += 1
         held = self._swap_locks.take(connection, policy.moving_tables)
-        catalog = catalog_loader.load(connection, policy, version=self._version)
+        try:
+            catalog = catalog_loader.load(connection, policy, version=self._version)
+        except PgcryptError as error:
+            if error.code != "XX000":  # pg_get_indexdef() and the like, of what others have just dropped
+                raise
+            catalog = catalog_loader.load(connection, policy, version=self._version)
         if self._may_wait and sealed_types.lacking(catalog):
             sealed_types.prepare(connection, policy)
             catalog = catalog_loader.load(connection, policy, version=self._version)
@@ -234,10 +239,12 @@ class World:
                     await self.keys.tick(_data_classes(self.policy))
                     if CATALOG_CHANNEL in heard or time.monotonic() >= next_poll:
                         next_poll = time.monotonic() + self._settings.catalog_poll_s
-                        await self.refresh_catalog()
+                        if await self.refresh_catalog() is not None:  # nobody may tell again what was told
+                            next_poll = min(next_poll, time.monotonic() + RETRY_S)
                 except PgcryptError as error:
                     log.failure("upkeep failed", error)
-                    await asyncio.sleep(RETRY_S)
+                    # statements on tables of rules with a phase wait meanwhile
+                    await asyncio.sleep(WATCHING_TICK_S if self.policy.moving_tables else RETRY_S)
         finally:
             await self.keys.stop()
 
