@@ -24,6 +24,7 @@ from pgcrypt_proxy.ops.column_rows import Progress, no_progress
 from pgcrypt_proxy.ops.connect import readable_errors
 from pgcrypt_proxy.ops.index_conversion import quoted
 from pgcrypt_proxy.ops.keyring_store import KeyringStore, hold_active_keys
+from pgcrypt_proxy.ops.online import moves
 from pgcrypt_proxy.policy.model import Rule
 from pgcrypt_proxy.session.meter import Meter
 from pgcrypt_proxy.session.observer import SilentObserver
@@ -68,6 +69,7 @@ class Outcome:
 
 def preview_protect(connection: psycopg.Connection, rule: Rule, options: Options) -> Preview:
     """What `protect` would do. Changes nothing, locks nothing."""
+    _refuse_moving(connection, rule.schema, rule.table, rule.column)
     facts = column_facts.read(connection, rule.schema, rule.table, rule.column)
     assessment = assess(connection, facts, rule, options)
     return _preview(connection, facts, assessment, options, "pgcrypt.sealed_<id>", "pg_catalog.bytea")
@@ -75,6 +77,7 @@ def preview_protect(connection: psycopg.Connection, rule: Rule, options: Options
 
 def preview_unprotect(connection: psycopg.Connection, column: ProtectedColumn, options: Options) -> Preview:
     """What `unprotect` would do. Changes nothing, locks nothing."""
+    _refuse_moving(connection, column.schema, column.table, column.name)
     facts = column_facts.read(connection, column.schema, column.table, column.name)
     assessment = column_checks.assess_unprotect(facts, column.search)
     return _preview(connection, facts, assessment, options, column.type.sql, column.type.sql)
@@ -94,6 +97,7 @@ def protect(
     started = time.monotonic()
     where = f"{rule.schema}.{rule.table}.{rule.column}"
     with readable_errors(f"protecting {where}"), connection.transaction():
+        _refuse_moving(connection, rule.schema, rule.table, rule.column)
         _lock(connection, rule.schema, rule.table, options)
         facts = column_facts.read(connection, rule.schema, rule.table, rule.column)
         assessment = assess(connection, facts, rule, options)
@@ -136,6 +140,7 @@ def unprotect(
     """Store every value of a sealed column in plaintext again. Raises as `protect` does."""
     started = time.monotonic()
     with readable_errors(f"unprotecting {column.qualified_name}"), connection.transaction():
+        _refuse_moving(connection, column.schema, column.table, column.name)
         _lock(connection, column.schema, column.table, options)
         facts = column_facts.read(connection, column.schema, column.table, column.name)
         assessment = column_checks.assess_unprotect(facts, column.search)
@@ -210,6 +215,18 @@ def _preview(
         *(c.create for c in assessment.conversions if c.create),
     ]
     return Preview(facts.qualified_name, rows, assessment, tuple(steps))
+
+
+def _refuse_moving(connection: psycopg.Connection, schema: str, table: str, column: str) -> None:
+    with readable_errors("looking for columns on their way"):
+        move = moves.find(connection, schema, table, column)
+    if move is not None:
+        way = "protect" if move.is_sealing else "unprotect"
+        raise ConfigError(
+            f"{move.qualified_name} is on its way by {way} --online",
+            hint="Run that to its end, or with --abandon, first.",
+            sqlstate="55000",
+        )
 
 
 def _lock(connection: psycopg.Connection, schema: str, table: str, options: Options) -> None:

@@ -43,9 +43,14 @@ WHO_IS_IN_THE_WAY = (
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was done. `unproved` are constraints of the sealed type that hold, and that no scan has proved."""
+    """What was done.
+
+    `values` were written in this run, changed ones again; `unproved` are constraints of the
+    sealed type that hold, and that no scan has proved.
+    """
 
     move: Move
+    values: int
     indexes: tuple[str, ...]
     warnings: tuple[str, ...]
     unproved: tuple[str, ...]
@@ -62,6 +67,7 @@ class Run:
     batch_blocks: int = BATCH_BLOCKS
     pace: Pace = field(default_factory=Pace)
     progress: Progress = no_progress
+    _values: int = field(default=0, init=False)
 
     def to_the_end(self) -> Outcome:
         """Whatever is left to do. Raises ConfigError with every obstacle; a later run goes on."""
@@ -75,7 +81,7 @@ class Run:
                 self._filled(move)
                 move = self._found()
             names, unproved = self._finished(move)
-            return Outcome(move, names, tuple(warnings), unproved, time.monotonic() - started)
+            return Outcome(move, self._values, names, tuple(warnings), unproved, time.monotonic() - started)
 
     def abandon(self) -> None:
         """Leave the column as it is. Raises ConfigError when there is nothing to leave, or it is too late."""
@@ -167,6 +173,7 @@ class Run:
         started = time.monotonic()
         with self.connection.transaction():
             done = filler.batch(where)
+            self._values += done.moved
             following = end if done.is_last else block
             moves.step(self.connection, move, following, blocks, done.moved, time.monotonic() - started)
         return done
@@ -225,6 +232,7 @@ class Run:
             self.progress("catching up", 0, pending)
             with self.connection.transaction():
                 done = filler.batch("true")
+                self._values += done.moved
                 moves.step(self.connection, move, move.blocks, move.blocks, done.moved, 0)
             if not done.moved:
                 self.pace.sleep(0.2)
