@@ -61,7 +61,7 @@ class ProtectedColumn:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One live attribute of a relation, in attribute-number order."""
+    """One live attribute of a relation."""
 
     name: str
     attribute_number: int
@@ -79,6 +79,10 @@ class Move:
     column_name: str
 
 
+#: (column, the column that it is shown behind, or "" for first) of those that stand elsewhere.
+ShownAfter = tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Relation:
     """A table, view, materialised view, foreign table or partitioned table.
@@ -91,7 +95,9 @@ class Relation:
     `unique_terms` are unique indexes over terms, with their keys as ON CONFLICT infers them.
     `absent` are columns that rules name and the table lacks; somebody's DDL may just be adding them.
     `moving` are qualified names: of the table itself if the phase of a rule lets a column of it change its form while
-    applications use it, of such tables below a view.
+    applications use it, of such tables below a view. `columns` are in the order in which clients see them, without
+    those that are `hidden`; `shown_after` is what the database says of that order. If `is_order_unknown`, they are in
+    attribute order.
     """
 
     oid: int
@@ -104,6 +110,9 @@ class Relation:
     unique_terms: tuple[tuple[str, str], ...] = ()
     absent: tuple[ProtectedColumn, ...] = ()
     moving: tuple[str, ...] = ()
+    hidden: tuple[Column, ...] = ()
+    shown_after: ShownAfter = ()
+    is_order_unknown: bool = False
 
     @property
     def qualified_name(self) -> str:
@@ -119,14 +128,25 @@ class Relation:
         return self.is_derived or self.is_protected or bool(self.absent)
 
     @property
+    def is_changing(self) -> bool:
+        """Whether it has a hidden column, or may get one any time."""
+        return bool(self.hidden) or self.qualified_name in self.moving
+
+    @property
+    def is_rearranged(self) -> bool:
+        """Whether clients see other columns, or in another order, than the server has."""
+        numbers = [column.attribute_number for column in self.columns]
+        return self.is_changing or self.is_order_unknown or numbers != sorted(numbers)
+
+    @property
     def is_sensitive(self) -> bool:
         """Whether a statement on it must be looked into."""
-        return self.may_hold_envelopes or bool(self.moving)
+        return self.may_hold_envelopes or bool(self.moving) or self.is_rearranged
 
     @property
     def touched(self) -> set[str]:
         """The tables that a statement on it touches, as `StatementPlan.tables` names them."""
-        return {*self.moving, *([self.qualified_name] if self.may_hold_envelopes else [])}
+        return {*self.moving, *([self.qualified_name] if self.may_hold_envelopes or self.is_rearranged else [])}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +166,8 @@ class Catalog:
     statement may use, since a column is about to change places with the one beside it.
     `plain` are qualified names of columns that rules name and that are plain for now, as the rules' phase allows;
     they are in none of the others. `moving` has the columns on their way by their relation's OID, `moving_names`
-    the names of all relations through which such are reached.
+    the names of all relations through which such are reached, `rearranged_names` those of relations of which
+    clients see other columns than the server has.
     """
 
     version: int
@@ -165,6 +186,7 @@ class Catalog:
     plain: frozenset[str] = frozenset()
     moving: Mapping[int, tuple[Move, ...]] = field(default_factory=dict)
     moving_names: frozenset[str] = frozenset()
+    rearranged_names: frozenset[str] = frozenset()
 
     @classmethod
     def build(
@@ -213,6 +235,7 @@ class Catalog:
             plain=frozenset(plain),
             moving=dict(moving or {}),
             moving_names=frozenset(relation.name for relation in by_oid.values() if relation.moving),
+            rearranged_names=frozenset(relation.name for relation in by_oid.values() if relation.is_rearranged),
         )
 
     def with_relations(

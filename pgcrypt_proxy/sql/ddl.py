@@ -43,7 +43,7 @@ def _check_settled(context: Context, tree: Node) -> None:
     if target is None:
         return
     relation = find_relation(context.catalog, context.resolved, target.get("schemaname"), target["relname"])
-    if relation is not None and relation.oid in context.catalog.moving:
+    if relation is not None and relation.is_changing:
         raise refuse.moving(relation, context.position(target.get("location")))
 
 

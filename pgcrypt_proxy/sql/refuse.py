@@ -176,6 +176,37 @@ def whole_row(table: str, position: int | None) -> Refusal:
     )
 
 
+def shown_row(relation: Relation, position: int | None) -> Refusal:
+    """A whole-row value of a table of which clients see other columns than the server has."""
+    return Refusal(
+        f'a whole-row value of "{relation.qualified_name}" has its columns in another order, or more of them,'
+        " than clients see",
+        hint="List the columns that are needed.",
+        position=position,
+    )
+
+
+def rearranged(what: str, relation: Relation, position: int | None, *, hint: str | None = None) -> Refusal:
+    """DDL in which the columns of a table count that clients see differently."""
+    return Refusal(
+        f'{what} is not supported on "{relation.qualified_name}", whose columns clients see in another order',
+        hint=hint or "Run it on a direct connection if it must be done.",
+        position=position,
+        sqlstate="55000",
+    )
+
+
+def order_unknown(relation: Relation, position: int | None) -> Refusal:
+    """The columns of a table are not named where their order counts, and nobody knows it any more."""
+    return Refusal(
+        f'the order of the columns of "{relation.qualified_name}" is not known: columns were renamed or dropped'
+        " since one was sealed or made plain",
+        hint="Name the columns; or correct what pgcrypt.shown_order says of the table.",
+        position=position,
+        sqlstate="55000",
+    )
+
+
 def statement(what: str, tables: str, position: int | None = None, *, hint: str | None = None) -> Refusal:
     """A kind of statement that the proxy does not pass on for protected tables."""
     return Refusal(

@@ -30,7 +30,7 @@ from tests.helpers.servers import PostgresServer
 SCHEMA = """
 CREATE TABLE users (id int PRIMARY KEY, email text UNIQUE NOT NULL, note text, visits int NOT NULL DEFAULT 0);
 CREATE TABLE others (id int PRIMARY KEY, text text);
-INSERT INTO users SELECT i, 'planted' || i || '@example.com', CASE WHEN i % 3 > 0 THEN 'planted note ' || i END
+INSERT INTO users SELECT i, 'sown' || i || '@example.com', CASE WHEN i % 3 > 0 THEN 'sown note ' || i END
 FROM generate_series(1, 2000) i;
 """
 COLUMNS = """
@@ -115,7 +115,7 @@ class Load:
 
     def _client(self, number: int) -> None:
         dice, mine = random.Random(number), range(number * 500 + 1, number * 500 + 501)
-        known = {i: (f"planted{i}@example.com", f"planted note {i}" if i % 3 else None) for i in mine}
+        known = {i: (f"sown{i}@example.com", f"sown note {i}" if i % 3 else None) for i in mine}
         try:
             # half of them prepare their statements, half send literals
             with self.live.connect(number % 2, prepare_threshold=0 if number % 4 < 2 else None) as connection:
@@ -147,19 +147,19 @@ class Load:
             cursor.execute("SELECT id, note FROM users WHERE email = %s", [email])
             assert cursor.fetchall() == [(key, note)], "search"
         elif kind == 2:
-            changed = f"planted changed {dice.random()}" if dice.random() < 0.8 else None
+            changed = f"sown changed {dice.random()}" if dice.random() < 0.8 else None
             cursor.execute("UPDATE users SET note = %s, visits = visits + 1 WHERE id = %s", [changed, key])
             known[key] = (email, changed)
         elif kind == 3:
-            changed = f"planted{dice.random()}@example.com"
+            changed = f"sown{dice.random()}@example.com"
             cursor.execute("UPDATE users SET email = %s WHERE id = %s RETURNING note", [changed, key])
             assert cursor.fetchone() == (note,), "returning"
             known[key] = (changed, note)
         elif kind == 4:
             new = first + len(known) + dice.randrange(50_000)
             if new not in known:
-                cursor.execute("INSERT INTO users (id, email, note) VALUES (%s, %s, %s)", [new, f"planted{new}x", "n"])
-                known[new] = (f"planted{new}x", "n")
+                cursor.execute("INSERT INTO users (id, email, note) VALUES (%s, %s, %s)", [new, f"sown{new}x", "n"])
+                known[new] = (f"sown{new}x", "n")
         elif kind == 5 and len(known) > 100:
             cursor.execute("DELETE FROM users WHERE email = %s", [email])
             assert cursor.rowcount == 1, "delete"
@@ -195,7 +195,7 @@ def test_columns_are_sealed_under_load_and_nobody_notices(live: Live) -> None:
     for column in ("email", "note"):
         values = stored(live, column)
         assert values
-        assert not [value for value in values if b"planted" in value]
+        assert not [value for value in values if b"sown" in value]
 
 
 @pytest.mark.parametrize("live", ["opening"], indirect=True)
@@ -259,16 +259,16 @@ def await_state(live: Live, wanted: str | None) -> None:
 
 def test_a_transaction_that_has_used_the_table_goes_on_to_its_end(live: Live) -> None:
     with live.connect(autocommit=False) as busy, moving(live, "note") as move:
-        busy.execute("UPDATE users SET note = 'planted mine' WHERE id = 7")
+        busy.execute("UPDATE users SET note = 'sown mine' WHERE id = 7")
         move.may_swap.set()
         await_state(live, "switching")
         for _ in range(5):
-            assert busy.execute("SELECT note FROM users WHERE id = 7").fetchone() == ("planted mine",)
+            assert busy.execute("SELECT note FROM users WHERE id = 7").fetchone() == ("sown mine",)
             time.sleep(0.1)
         busy.commit()
         move.thread.join(60)
-        assert busy.execute("SELECT note FROM users WHERE id = 7").fetchone() == ("planted mine",)
-    assert b"planted mine" not in b"".join(stored(live, "note"))
+        assert busy.execute("SELECT note FROM users WHERE id = 7").fetchone() == ("sown mine",)
+    assert b"sown mine" not in b"".join(stored(live, "note"))
 
 
 @pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
@@ -278,17 +278,17 @@ def test_a_snapshot_from_before_shows_nothing_wrong(live: Live, isolation: str) 
             client.execute(f"BEGIN ISOLATION LEVEL {isolation}")
             assert client.execute("SELECT count(*) FROM others").fetchone() == (0,)
             # such a row has no envelope that this snapshot sees
-            writer.execute("UPDATE users SET note = 'planted late' WHERE id = 7")
+            writer.execute("UPDATE users SET note = 'sown late' WHERE id = 7")
             move.may_swap.set()
             await_state(live, None)
         if isolation == "READ COMMITTED":
-            assert client.execute("SELECT note FROM users WHERE id = 7").fetchone() == ("planted late",)
+            assert client.execute("SELECT note FROM users WHERE id = 7").fetchone() == ("sown late",)
             client.execute("COMMIT")
         else:
             with pytest.raises(psycopg.errors.SerializationFailure, match="was sealed"):
                 client.execute("SELECT note FROM users WHERE id = 7")
             client.execute("ROLLBACK")
-        assert client.execute("SELECT note FROM users WHERE id = 7").fetchone() == ("planted late",)
+        assert client.execute("SELECT note FROM users WHERE id = 7").fetchone() == ("sown late",)
 
 
 def run_move(dsn: str, rules: Path, column: str) -> None:
@@ -314,10 +314,10 @@ def test_an_engine_that_was_killed_holds_nobody_up(live: Live) -> None:
             process.kill()
             process.join()
             await_state(live, "switching")
-            assert client.execute("SELECT note FROM users WHERE id = 7").fetchone() == ("planted note 7",)
-            client.execute("UPDATE users SET note = 'planted anew' WHERE id = 7")
+            assert client.execute("SELECT note FROM users WHERE id = 7").fetchone() == ("sown note 7",)
+            client.execute("UPDATE users SET note = 'sown anew' WHERE id = 7")
     live.move("note")
-    assert as_read(live)[7][1] == "planted anew"
+    assert as_read(live)[7][1] == "sown anew"
 
 
 _HOLDERS = """
