@@ -1,4 +1,4 @@
-"""What the phases of rules allow: columns that are plain for now, and columns on their way (ADR 0013).
+"""What the phases of rules allow: columns that are plain for now, and columns on their way (ADR 0013, 0014).
 
 A database by itself must not be able to bring it about that plain values pass:
 a move counts only where the rule of its column says so. Pure; knows rules and rows.
@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pgcrypt_proxy.ops.catalog_queries import CatalogRows
-from pgcrypt_proxy.policy.model import OPENING, SEALING, Rule
+from pgcrypt_proxy.policy.model import OPENING, REINDEXING, SEALING, Rule
 from pgcrypt_proxy.sql.catalog import Move, ProtectedColumn
 
 #: States of pgcrypt.moves in which the column that applications use has not changed yet.
 _UNDER_WAY = frozenset({"filling", "switching"})
-_PHASES = {"seal": SEALING, "open": OPENING}
-_WORDS = {"seal": "being sealed", "open": "being made plain"}
+_PHASES = {"seal": SEALING, "open": OPENING, "reindex": REINDEXING}
+_WORDS = {"seal": "being sealed", "open": "being made plain", "reindex": "being reindexed"}
 
 
 def moves(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pgcrypt_proxy.errors import InvalidValue, PolicyError
 from pgcrypt_proxy.ops import catalog_phases
 from pgcrypt_proxy.ops.catalog_queries import CatalogRows, ColumnRow, RelationRow
-from pgcrypt_proxy.policy.model import EQUALITY, SEALED, SEALING, Policy, Rule
+from pgcrypt_proxy.policy.model import EQUALITY, OPENING, SEALING, Policy, Rule
 from pgcrypt_proxy.sql.catalog import Move, ProtectedColumn, is_hidden
 from pgcrypt_proxy.values.codec import has_equality
 from pgcrypt_proxy.values.database_types import DatabaseTypes
@@ -73,7 +73,7 @@ def join(policy: Policy, rows: CatalogRows) -> Joined:
             rule = rules.get((relation.schema, relation.name, name))
             if column_id is None:
                 if rule is not None:
-                    columns = joined.protected if rule.phase == SEALED else joined.plain
+                    columns = joined.plain if rule.phase in (SEALING, OPENING) else joined.protected
                     columns[relation.oid, number] = _column_of(rule, rows.types, relation.oid, number)
                 continue
             row = rows.columns.get(column_id)
@@ -85,6 +85,7 @@ def join(policy: Policy, rows: CatalogRows) -> Joined:
             armed = _armed(rule, relation, name, number, type_oid, row, joined, rows.types)
             if armed is not None:
                 joined.protected[relation.oid, number] = armed
+    _check_generations(joined)
     joined.moving = catalog_phases.moves(rules, rows, joined.problems)
     _absent(policy.rules, relations, joined)
     _find_ruled(rules, rows, joined)
@@ -219,6 +220,7 @@ def _armed(
         data_class=row.data_class,
         search=row.search,
         index_domain=row.index_domain,
+        index_generation=row.index_generation,
     )
 
 
@@ -236,6 +238,19 @@ def _differences(
     is_renamed = rule.index_domain == rule.qualified_name and row.index_domain == ".".join(row.named)
     if row.search and rule.index_domain != row.index_domain and not is_renamed:
         yield "index_domain", rule.index_domain, row.index_domain
+
+
+def _check_generations(joined: Joined) -> None:
+    """Terms of one domain are compared with each other, wherever they are."""
+    first: dict[str, ProtectedColumn] = {}
+    for column in joined.protected.values():
+        other = first.setdefault(column.index_domain, column) if column.is_armed and column.search else column
+        if other.index_generation != column.index_generation:
+            joined.problems.append(
+                f"{other.qualified_name} and {column.qualified_name} share index domain {column.index_domain}, and have"
+                f" terms of index key generations {other.index_generation} and {column.index_generation}: restore both"
+                " from the same backup"
+            )
 
 
 def _listed(search: frozenset[str]) -> str:
@@ -304,7 +319,13 @@ def _find_ruled(rules: Mapping[tuple[str, str, str], Rule], rows: CatalogRows, j
             for row in sorted(rows.columns.values(), key=lambda row: row.id):
                 is_free = row.named == where and row.id in domains and row.id not in taken
                 if is_free and _fits(rule, row, rows.types):
-                    column = replace(column, id=row.id, domain_oid=domains[row.id], is_armed=where not in present)
+                    column = replace(
+                        column,
+                        id=row.id,
+                        domain_oid=domains[row.id],
+                        is_armed=where not in present,
+                        index_generation=row.index_generation,
+                    )
         joined.ruled[where] = column
 
 

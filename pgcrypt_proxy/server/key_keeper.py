@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -106,6 +106,11 @@ class KeyKeeper:
     def want_renewal(self) -> None:
         """The keyring in the database changed."""
         self._is_wanted = True
+
+    def need_index_keys(self, generations: Iterable[int]) -> None:
+        """Columns have terms under these."""
+        if not self.keyring.index_generations.issuperset(g for g in generations if g):
+            self._is_wanted = True
 
     async def tick(self, data_classes: Collection[str]) -> None:
         """Renew the lease and the grants, and begin to renew the keys when it is time. Raises PgcryptError."""

@@ -121,7 +121,7 @@ class World:
         if self._may_wait and sealed_types.lacking(catalog):
             sealed_types.prepare(connection, policy)
             catalog = catalog_loader.load(connection, policy, version=self._version)
-        return replace(catalog, watched_tables=_names(policy.moving_tables), held_tables=held)
+        return _holding(replace(catalog, watched_tables=_names(policy.moving_tables)), held)
 
     @property
     def _may_wait(self) -> bool:
@@ -191,7 +191,9 @@ class World:
         except PgcryptError:
             self._hold(catalog.watched_tables)  # without the locks nothing is certain
             raise
-        if held != catalog.held_tables or catalog.watched_tables != _names(tables):
+        now = _holding(catalog, held)
+        is_same = (now.held_tables, now.held_together) == (catalog.held_tables, catalog.held_together)
+        if not is_same or catalog.watched_tables != _names(tables):
             await self.refresh_catalog()
         free = {t for t in self.planner.catalog.held_tables if not any(is_using(t) for is_using in self._users)}
         kept = self.planner.catalog.watched_tables - free
@@ -201,7 +203,9 @@ class World:
         catalog = self.planner.catalog
         if catalog.held_tables != tables and self.planner.blocked is None:
             self._version += 1
-            self.planner = self._make_planner(replace(catalog, version=self._version, held_tables=tables))
+            self.planner = self._make_planner(
+                replace(catalog, version=self._version, held_tables=tables, held_together=frozenset())
+            )
             self._tell()
 
     def _block(self, error: PolicyError) -> None:
@@ -236,6 +240,7 @@ class World:
                     heard = await self._database.run(self._database.heard)
                     if KEYRING_CHANNEL in heard:
                         self.keys.want_renewal()
+                    self.keys.need_index_keys(c.index_generation for c in self.planner.catalog.protected_columns)
                     await self.keys.tick(_data_classes(self.policy))
                     if CATALOG_CHANNEL in heard or time.monotonic() >= next_poll:
                         next_poll = time.monotonic() + self._settings.catalog_poll_s
@@ -288,8 +293,14 @@ def same(one: Catalog, other: Catalog) -> bool:
             "moving",
             "watched_tables",
             "held_tables",
+            "held_together",
         )
     )
+
+
+def _holding(catalog: Catalog, held: Mapping[str, bool]) -> Catalog:
+    together = frozenset(table for table, is_together in held.items() if is_together)
+    return replace(catalog, held_tables=frozenset(held), held_together=together)
 
 
 def _names(tables: Iterable[tuple[str, str]]) -> frozenset[str]:

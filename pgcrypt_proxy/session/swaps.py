@@ -65,10 +65,12 @@ class Swaps:
         """Raises Hold while a statement of that plan must not be sent, Refusal when its transaction is too old."""
         if not self.is_concerned:
             return
-        held = self._link.shared_catalog.held_tables
+        catalog = self._link.shared_catalog
         self._note_idle()
         tables = set(_tables(plan))
-        if any(table in held and not self._has_lock(table) for table in tables):
+        waiting = {table for table in tables & catalog.held_tables if not self._has_lock(table)}
+        # a lock on one table keeps all that are swapped with it from being swapped
+        if waiting - catalog.held_together or (waiting and not any(map(self._has_lock, catalog.held_together))):
             raise Hold
         if not tables.isdisjoint(self._behind):
             self._check_snapshot()
@@ -137,7 +139,7 @@ class Swaps:
         self._question = None
         if not question.is_read_committed:
             raise Refusal(
-                "could not serialize access: a column was sealed, or made plain, after the transaction began",
+                "could not serialize access: a column was sealed, reindexed or made plain after the transaction began",
                 hint="The transaction might succeed if retried.",
                 sqlstate="40001",
             )

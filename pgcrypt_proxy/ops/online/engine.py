@@ -28,7 +28,7 @@ from pgcrypt_proxy.ops.online.fill import Batch, Filler
 from pgcrypt_proxy.ops.online.locking import IN_THE_WAY, Pauses, holders
 from pgcrypt_proxy.ops.online.moves import Move
 from pgcrypt_proxy.ops.online.pace import Pace
-from pgcrypt_proxy.ops.online.swap import MAX_PENDING, NotYet, proxies_away, swap
+from pgcrypt_proxy.ops.online.swap import MAX_PENDING, Filled, NotYet, switch
 from pgcrypt_proxy.ops.swap_locks import PLANNING_LOCK
 
 BATCH_BLOCKS = 16
@@ -73,7 +73,7 @@ class Run:
         """Whatever is left to do. Raises ConfigError with every obstacle; a later run goes on."""
         started = time.monotonic()
         rule = self.target.rule
-        with readable_errors(f"moving {rule.qualified_name}"), _session(self.connection, rule.schema, rule.table):
+        with readable_errors(f"moving {rule.qualified_name}"), session(self.connection, rule.schema, rule.table):
             move = self._resumed() or self._begun()
             warnings: list[str] = []
             if move.state == moves.FILLING:
@@ -86,7 +86,7 @@ class Run:
     def abandon(self) -> None:
         """Leave the column as it is. Raises ConfigError when there is nothing to leave, or it is too late."""
         rule = self.target.rule
-        with readable_errors(f"abandoning {rule.qualified_name}"), _session(self.connection, rule.schema, rule.table):
+        with readable_errors(f"abandoning {rule.qualified_name}"), session(self.connection, rule.schema, rule.table):
             move = self._resumed()
             if move is None:
                 raise ConfigError(f"{rule.qualified_name} is not on its way", sqlstate="55000")
@@ -105,11 +105,10 @@ class Run:
         move = moves.find(self.connection, *self.target.place)
         if move is None:
             return None
-        if move.is_sealing != self.target.is_sealing:
-            way = "protect" if move.is_sealing else "unprotect"
+        if move.direction != self.target.direction:
             raise ConfigError(
-                f"{move.qualified_name} is on its way by {way} --online",
-                hint=f"Run {way} --online to its end, or with --abandon, first.",
+                f"{move.qualified_name} is on its way by {move.command}",
+                hint=f"Run {move.command} to its end, or with --abandon, first.",
                 sqlstate="55000",
             )
         if move.state == moves.SWITCHING:  # left by a run that was killed
@@ -145,13 +144,16 @@ class Run:
     def _filled(self, move: Move) -> None:
         keys = FreshKeys(self.store)
         try:
-            filler = Filler(self.connection, keys, move, change.of(self.connection, move))
-            triggers.check(self.connection, move)
-            self._first_pass(filler, move)
-            indexes.make_pending(self.connection, move)
-            self._swapped(filler, move)
+            self._swapped(self._nearly_filled(keys, move), move)
         finally:
             keys.close()
+
+    def _nearly_filled(self, keys: FreshKeys, move: Move) -> Filler:
+        filler = Filler(self.connection, keys, move, change.of(self.connection, move))
+        triggers.check(self.connection, move)
+        self._first_pass(filler, move)
+        indexes.make_pending(self.connection, move)
+        return filler
 
     def _first_pass(self, filler: Filler, move: Move) -> None:
         """Rows that come meanwhile, or that somebody holds, are found by the index of what is left."""
@@ -191,11 +193,9 @@ class Run:
             f"{move.qualified_name}: the columns could not change places", WHO_IS_IN_THE_WAY, self.pace.sleep
         )
         while True:
-            self._indexes_made(move)
-            self._caught_up(filler, move)
-            filler.warm(MAX_PENDING)
+            self._ready(filler, move)
             try:
-                self._switched(filler, move)
+                switch(self.connection, [Filled(filler, self.target, move)])
                 return
             except (NotYet, *IN_THE_WAY):
                 pass
@@ -204,16 +204,11 @@ class Run:
                     raise
             pauses.wait(lambda: holders(self.connection, move.relation_oid, PLANNING_LOCK, move.relation_oid))
 
-    def _switched(self, filler: Filler, move: Move) -> None:
-        moves.switch(self.connection, move, moves.FILLING, moves.SWITCHING)
-        try:
-            with proxies_away(self.connection, move):
-                swap(self.connection, filler, self.target, move)
-        except BaseException:
-            # whatever it was: statements are held as long as this says switching
-            with contextlib.suppress(psycopg.OperationalError):
-                moves.switch(self.connection, move, moves.SWITCHING, moves.FILLING)
-            raise
+    def _ready(self, filler: Filler, move: Move) -> None:
+        """All that can be done before nobody may use the table."""
+        self._indexes_made(move)
+        self._caught_up(filler, move)
+        filler.warm(MAX_PENDING)
 
     def _indexes_made(self, move: Move) -> None:
         found = checks.facts(self.connection, self.target)
@@ -271,7 +266,7 @@ class Run:
 
 
 @contextlib.contextmanager
-def _session(connection: psycopg.Connection, schema: str, table: str) -> Iterator[None]:
+def session(connection: psycopg.Connection, schema: str, table: str) -> Iterator[None]:
     """Alone at work on the table. A statement that waits ends soon when this program was killed."""
     with contextlib.suppress(pg_errors.InvalidParameterValue, pg_errors.UndefinedObject):
         connection.execute("SET client_connection_check_interval = '1s'")

@@ -52,13 +52,13 @@ class Pauses:
 
 
 @contextlib.contextmanager
-def locked(connection: psycopg.Connection, qualified_table: str) -> Iterator[None]:
-    """A transaction that has the table to itself; one of IN_THE_WAY when it was not to be had at once."""
+def locked(connection: psycopg.Connection, *qualified_tables: str) -> Iterator[None]:
+    """A transaction that has the tables to itself; one of IN_THE_WAY when they were not to be had at once."""
     with connection.transaction():
         connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}".encode())
         connection.execute(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}".encode())
         connection.execute("SET LOCAL idle_in_transaction_session_timeout = '5s'")
-        connection.execute(f"LOCK TABLE {qualified_table} IN ACCESS EXCLUSIVE MODE".encode())
+        connection.execute(f"LOCK TABLE {', '.join(qualified_tables)} IN ACCESS EXCLUSIVE MODE".encode())
         yield
 
 

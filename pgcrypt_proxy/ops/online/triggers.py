@@ -11,12 +11,15 @@ import psycopg
 from pgcrypt_proxy.errors import ConfigError
 from pgcrypt_proxy.ops.index_conversion import quoted
 from pgcrypt_proxy.ops.online.moves import Move
+from pgcrypt_proxy.sql.catalog import HIDDEN_PREFIX
 
 #: Set by whoever fills, to the column's id: everybody else's change of the hidden column alone is undone.
 SETTING = "pgcrypt.filling"
 
 #: A tilde comes behind all letters of ASCII: of BEFORE triggers the last by name fires last.
-_PREFIX = "~"
+_LAST = "~"
+#: What all their names begin with.
+PREFIX = f"{_LAST}{HIDDEN_PREFIX}"
 
 _BEFORE_ROW = """
 SELECT t.tgname, t.tgenabled::text FROM pg_catalog.pg_trigger t
@@ -26,7 +29,7 @@ WHERE t.tgrelid = %s::bigint::oid AND NOT t.tgisinternal AND t.tgtype & 3 = 3 AN
 
 def names(move: Move) -> tuple[str, str]:
     """The trigger on INSERT, and the one on UPDATE."""
-    return f"{_PREFIX}{move.hidden}_insert", f"{_PREFIX}{move.hidden}_update"
+    return f"{_LAST}{move.hidden}_insert", f"{_LAST}{move.hidden}_update"
 
 
 def is_own(move: Move, name: str) -> bool:
