@@ -78,7 +78,7 @@ def check(connection: psycopg.Connection, move: Move) -> None:
             " pg_restore --disable-triggers for one.",
             sqlstate="55000",
         )
-    late = [name for name in found if name not in own and name.encode() > own[0].encode()]
+    late = [name for name in found if not name.startswith(PREFIX) and name.encode() > own[0].encode()]
     if late:
         raise ConfigError(
             f"{move.qualified_name}: trigger {late[0]} fires behind those that keep track of changes",
