@@ -16,6 +16,7 @@ from pgcrypt_proxy.ops import key_usage, verify
 from pgcrypt_proxy.ops.connect import connect
 from pgcrypt_proxy.ops.key_destruction import destroy
 from pgcrypt_proxy.ops.keyring_store import KeyringStore, make_providers
+from pgcrypt_proxy.ops.online import reindex, swap
 from pgcrypt_proxy.ops.online.engine import Outcome
 from pgcrypt_proxy.ops.online.reindex import Rotation
 from pgcrypt_proxy.policy.load import load
@@ -153,19 +154,23 @@ def test_statements_that_were_prepared_before_find_what_they_found(live: Live) -
             ]
 
 
-def test_a_transaction_that_has_used_one_table_goes_on_with_the_other(live: Live) -> None:
+def test_a_transaction_that_has_used_one_table_goes_on_with_the_other(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its lock on the one keeps both from being swapped, so it need not wait for the swap, which waits for it."""
     reached, may_swap = threading.Event(), threading.Event()
     errors: list[BaseException] = []
 
-    def progress(phase: str, *_: int) -> None:
-        if phase == "indexes":
-            reached.set()
-            may_swap.wait(30)
+    def switch(*arguments: Any) -> None:
+        reached.set()
+        may_swap.wait(30)
+        swap.switch(*arguments)
+
+    monkeypatch.setattr(reindex, "switch", switch)
 
     def run() -> None:
         try:
-            rotate(live, settle_s=0, progress=progress)
+            rotate(live, settle_s=0)
         except BaseException as error:
             errors.append(error)
 
