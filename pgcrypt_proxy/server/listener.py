@@ -149,6 +149,7 @@ class Listener:
             tls_required=tls_required,
             login=self._doorkeeper.rules,
             max_message_bytes=self.settings.max_message_bytes,
+            may_watch=self._world.may_watch,
         )
         connection = Connection(
             session,

@@ -83,7 +83,10 @@ MAX_MESSAGE_BYTES = 0x3FFFFFFF  # MaxAllocSize - 1 in postgres
 
 
 class Session:
-    """The state machine. The server layer feeds `handle` and carries out what it returns, in order."""
+    """The state machine. The server layer feeds `handle` and carries out what it returns, in order.
+
+    `may_watch`: whether statements on tables of rules with a phase may be sent now.
+    """
 
     def __init__(
         self,
@@ -96,6 +99,7 @@ class Session:
         tls_required: bool = False,
         login: LoginRules | None = None,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
+        may_watch: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._link = Link(planner, keyring, observer, max_message_bytes=max_message_bytes, clock=clock)
@@ -106,7 +110,7 @@ class Session:
             tls_required=tls_required,
             login=login or LoginRules(),
         )
-        self._planning = Planning(self._link)
+        self._planning = Planning(self._link, may_watch)
         self._from_frontend = FromFrontend(self._link, self._planning)
         self._from_backend = FromBackend(self._link)
         self._long_messages = LongMessages(self._link, self._planning, self._from_frontend)
