@@ -74,6 +74,9 @@ def run(
             try:
                 with progress_bar(name) as progress:
                     work = Run(connection, store, target, batch_blocks, pace, no_progress if abandon else progress)
+                    if not abandon and work.is_done():
+                        say(f"already {'sealed' if is_sealing else 'plain'}: {name}")
+                        return
                     if abandon:
                         work.abandon()
                         say(f"abandoned: {name} is as it was")

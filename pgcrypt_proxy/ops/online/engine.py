@@ -82,6 +82,13 @@ class Run:
             names, unproved = self._finished(move)
             return Outcome(move, self._values, names, tuple(warnings), unproved, time.monotonic() - started)
 
+    def is_done(self) -> bool:
+        """Whether nothing is left to do: the column is as it shall be, and not on its way."""
+        with readable_errors(f"looking at {self.target.rule.qualified_name}"):
+            facts = checks.facts(self.connection, self.target)
+            is_sealed = beginning.sealed_id(self.connection, facts.type_oid) is not None
+            return is_sealed == self.target.is_sealing and moves.find(self.connection, *self.target.place) is None
+
     def abandon(self) -> None:
         """Leave the column as it is. Raises ConfigError when there is nothing to leave, or it is too late."""
         rule = self.target.rule
@@ -122,8 +129,7 @@ class Run:
         self.target.require_phase()
         if self.target.is_sealing:
             self.store.ensure_keys([self.target.rule.data_class])
-        with readable_errors(f"moving {self.target.rule.qualified_name}"):
-            checks.raise_obstacles(self.target, self._assessed())
+        checks.raise_obstacles(self.target, self._assessed())
         place = checks.facts(self.connection, self.target)
         pauses = Pauses(f"{place.qualified_name}: the table could not be had", WHO_IS_IN_THE_WAY, self.pace.sleep)
         while True:

@@ -243,6 +243,7 @@ def test_there_must_be_such_a_column(connection, sealing, opening, rule):
         sealing(rule("public.t.w")).to_the_end()
     with pytest.raises(ConfigError, match="is not sealed"):
         opening(rule("public.t.v")).to_the_end()
+    assert (opening(rule("public.t.v")).is_done(), sealing(rule("public.t.v")).is_done()) == (True, False)
     with pytest.raises(ConfigError, match="its type is text"):
         sealing(rule("public.t.v", "int4")).to_the_end()
 
