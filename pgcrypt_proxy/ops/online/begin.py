@@ -24,6 +24,7 @@ def begin(connection: psycopg.Connection, target: Target) -> None:
     """Add the hidden column and what keeps track of changes. Raises ConfigError with every obstacle."""
     rule = target.rule
     checks.raise_obstacles(target, checks.assess(connection, target, checks.facts(connection, target)))
+    _clean_up(connection)
     with locked(connection, quoted(rule.schema, rule.table)):
         facts = checks.facts(connection, target)
         checks.raise_obstacles(target, checks.assess(connection, target, facts))
@@ -56,6 +57,15 @@ def abandon(connection: psycopg.Connection, move: Move) -> None:
             sealed_types.forget(connection, move.column_id)
         else:
             moves.turn_to_scrubbing(connection, move, moves.SEAL)
+
+
+def _clean_up(connection: psycopg.Connection) -> None:
+    """What was left behind by tables that were dropped while a column was on its way."""
+    with connection.transaction():
+        for column_id, direction in moves.remove_dropped(connection):
+            connection.execute(f"DROP FUNCTION IF EXISTS {triggers.function(column_id)}()".encode())
+            if direction == moves.SEAL:
+                sealed_types.forget(connection, column_id)
 
 
 def sealed_id(connection: psycopg.Connection, type_oid: int) -> int | None:

@@ -73,7 +73,10 @@ class Run:
         started = time.monotonic()
         rule = self.target.rule
         with readable_errors(f"moving {rule.qualified_name}"), _session(self.connection, rule.schema, rule.table):
-            move = self._resumed() or self._begun()
+            move = self._resumed()
+            if move is None or move.state == moves.FILLING:
+                self.target.require_phase()
+            move = move or self._begun()
             warnings: list[str] = []
             if move.state == moves.FILLING:
                 warnings = self._assessed().warnings
@@ -121,12 +124,9 @@ class Run:
         if move.state == moves.SWITCHING:  # left by a run that was killed
             moves.switch(self.connection, move, moves.SWITCHING, moves.FILLING)
             move = self._found()
-        if move.state == moves.FILLING:
-            self.target.require_phase()
         return move
 
     def _begun(self) -> Move:
-        self.target.require_phase()
         if self.target.is_sealing:
             self.store.ensure_keys([self.target.rule.data_class])
         checks.raise_obstacles(self.target, self._assessed())
@@ -153,6 +153,7 @@ class Run:
             filler = Filler(self.connection, keys, move, change.of(self.connection, move))
             triggers.check(self.connection, move)
             self._first_pass(filler, move)
+            scrub.reuse(self.connection, move)
             indexes.make_pending(self.connection, move)
             self._swapped(filler, move)
         finally:
@@ -216,7 +217,7 @@ class Run:
                 swap(self.connection, filler, self.target, move)
         except BaseException:
             # whatever it was: statements are held as long as this says switching
-            with contextlib.suppress(psycopg.OperationalError):
+            with contextlib.suppress(psycopg.Error):
                 moves.switch(self.connection, move, moves.SWITCHING, moves.FILLING)
             raise
 

@@ -23,6 +23,9 @@ from pgcrypt_proxy.ops.online.swap import not_null_name
 #: A larger table's domain constraints stay unproved: the proof keeps writers out as long as it takes.
 MAX_PROOF_BYTES = 64 << 20
 
+#: So often while rows are written anew.
+VACUUMS = 4
+
 _CONSTRAINT = """
 SELECT convalidated FROM pg_catalog.pg_constraint WHERE conrelid = %s::bigint::oid AND conname = %s
 """
@@ -65,6 +68,8 @@ def scrub(connection: psycopg.Connection, move: Move, batch_blocks: int, pace: P
             pauses.wait(lambda: holders(connection, move.relation_oid))
         progress("scrubbing", end, move.blocks)
         pace.keep(connection)
+        if block * VACUUMS // move.blocks != end * VACUUMS // move.blocks:
+            reuse(connection, move)
         block = end
 
 
@@ -84,6 +89,11 @@ def _scrub_blocks(connection: psycopg.Connection, move: Move, block: int, end: i
     except IN_THE_WAY:
         return False
     return True
+
+
+def reuse(connection: psycopg.Connection, move: Move) -> None:
+    """Let old forms of rows make room for new ones, so that the table does not grow to twice its size."""
+    connection.execute(f"VACUUM {move.qualified_table}".encode())
 
 
 def vacuum(connection: psycopg.Connection, move: Move) -> None:
