@@ -116,6 +116,11 @@ def _show(done: Outcome, *, is_sealing: bool) -> None:
             " its constraints by a scan, which keeps writers out. At a quiet time: "
             + " ".join(f"ALTER DOMAIN {domain} VALIDATE CONSTRAINT {constraint};" for constraint in done.unproved)
         )
+    if is_sealing and done.older:
+        note(
+            f"warning: dead rows with old values are kept for {', '.join(done.older)}; when that has ended:"
+            f" VACUUM {done.move.qualified_table}"
+        )
     if is_sealing:
         note(
             "note: what was plaintext until now may still be in free space of the table's blocks until it is used anew"

@@ -27,7 +27,7 @@ def begin(connection: psycopg.Connection, target: Target) -> None:
     _clean_up(connection)
     with locked(connection, quoted(rule.schema, rule.table)):
         facts = checks.facts(connection, target)
-        checks.raise_obstacles(target, checks.assess(connection, target, facts))
+        checks.raise_obstacles(target, checks.assess(connection, target, facts, is_short=True))
         if target.is_sealing:
             logical = logical_type(rule, catalog_queries.fetch_types(connection))
             column_id = sealed_types.claim_bare(connection, rule, logical)

@@ -45,7 +45,8 @@ class Outcome:
     """What was done.
 
     `values` were written in this run, changed ones again; `unproved` are constraints of the
-    sealed type that hold, and that no scan has proved.
+    sealed type that hold, and that no scan has proved; `older` keeps the server from taking
+    old forms of rows away.
     """
 
     move: Move
@@ -53,6 +54,7 @@ class Outcome:
     indexes: tuple[str, ...]
     warnings: tuple[str, ...]
     unproved: tuple[str, ...]
+    older: tuple[str, ...]
     seconds: float
 
 
@@ -82,8 +84,10 @@ class Run:
                 warnings = self._assessed().warnings
                 self._filled(move)
                 move = self._found()
-            names, unproved = self._finished(move)
-            return Outcome(move, self._values, names, tuple(warnings), unproved, time.monotonic() - started)
+            unproved, older = self._finished(move)
+            names = tuple(index.name for index in checks.facts(self.connection, self.target).indexes)
+            seconds = time.monotonic() - started
+            return Outcome(move, self._values, names, tuple(warnings), unproved, older, seconds)
 
     def is_done(self) -> bool:
         """Whether nothing is left to do: the column is as it shall be, and not on its way."""
@@ -260,20 +264,19 @@ class Run:
                 pauses.wait(lambda: holders(self.connection, move.relation_oid))
 
     def _finished(self, move: Move) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The names of the column's indexes, and of what stays unproved."""
+        """What stays unproved, and what keeps old forms of rows."""
         scrub.keep_not_null(self.connection, move, self.pace.sleep)
         unproved: list[str] = []
         if move.is_sealing:
             scrub.scrub(self.connection, move, self.batch_blocks, self.pace, self.progress)
-        scrub.vacuum(self.connection, move)
+        older = scrub.vacuum(self.connection, move, self.pace.sleep)
         if move.is_sealing:
             unproved = scrub.prove_constraints(self.connection, move)
         with self.connection.transaction():
             moves.remove(self.connection, move)
             if not move.is_sealing:
                 sealed_types.forget(self.connection, move.column_id)
-        found = checks.facts(self.connection, self.target)
-        return tuple(index.name for index in found.indexes), tuple(unproved)
+        return tuple(unproved), tuple(older)
 
 
 @contextlib.contextmanager

@@ -52,6 +52,32 @@ def files(server: PostgresServer, connection: psycopg.Connection) -> dict[str, b
     return {name: b"".join(tuples(bytes_)) if name in heaps else bytes_ for name, bytes_ in data.items()}
 
 
+def whole_file(server: PostgresServer, connection: psycopg.Connection) -> bytes:
+    connection.execute("CHECKPOINT")
+    ((path,),) = rows(connection, "SELECT pg_relation_filepath('public.t')")
+    return (Path(server.data_dir) / path).read_bytes()
+
+
+def test_an_older_snapshot_is_named(postgres, database, connection, sealing, rule, monkeypatch):
+    connection.execute(TABLE)
+    monkeypatch.setattr(scrub, "PATIENCE_S", 1.0)
+    with postgres.connect(database) as other:
+        keep_not_null = scrub.keep_not_null
+
+        def look(*arguments: object) -> None:
+            keep_not_null(*arguments)  # type: ignore[arg-type]
+            other.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            other.execute("SELECT count(*) FROM t")
+
+        monkeypatch.setattr(scrub, "keep_not_null", look)
+        done = sealing(rule("public.t.v", "text", ("equality",))).to_the_end()
+        assert done.older == (f"pid {other.info.backend_pid} (no name)",)
+        assert PLANTED in files(postgres, connection)["t"].replace(b"planted-wide", b"")
+        other.execute("COMMIT")
+    connection.execute("VACUUM public.t")
+    assert PLANTED not in files(postgres, connection)["t"].replace(b"planted-wide", b"")
+
+
 def test_nothing_is_left_in_rows_and_statistics(postgres, connection, sealing, rule):
     connection.execute(TABLE)
     assert {name for name, data in files(postgres, connection).items() if PLANTED in data} >= {"t", "pg_statistic"}
@@ -60,6 +86,8 @@ def test_nothing_is_left_in_rows_and_statistics(postgres, connection, sealing, r
         sealing(rule(f"public.t.{name}", "text", ("equality",) if name == "v" else ())).to_the_end()
     assert [name for name, data in files(postgres, connection).items() if PLANTED in data] == []
     assert PLANTED.decode() not in postgres.log_text()[before:]
+    connection.execute("VACUUM FULL public.t")
+    assert PLANTED not in whole_file(postgres, connection)
     assert PLANTED.decode() not in str(rows(connection, "SELECT * FROM pg_stats WHERE tablename = 't'"))
 
 

@@ -10,9 +10,11 @@ import psycopg
 import pytest
 
 from pgcrypt_proxy.errors import ConfigError
+from pgcrypt_proxy.ops import protect
 from pgcrypt_proxy.ops.online import engine, locking, moves, scrub, swap
 from pgcrypt_proxy.ops.online.engine import Run
 from pgcrypt_proxy.ops.online.pace import Pace
+from pgcrypt_proxy.ops.protect import Options
 from tests.ops.online.test_engine import rows
 
 PLAN = f"SELECT pg_advisory_lock_shared({swap.PROXIES_LOCK}, 1)"
@@ -250,6 +252,31 @@ def test_stopped_at_any_step_it_goes_on(users, sealing, verified, ruled, monkeyp
     assert rows(
         users, "SELECT attnotnull FROM pg_attribute WHERE attrelid = 'public.t'::regclass AND attname = 'v'"
     ) == [(True,)]
+    assert {name for (name,) in rows(users, "SELECT indexname FROM pg_indexes WHERE tablename = 't'")} == {
+        "t_pkey",
+        "t_v_key",
+    }
+
+
+@pytest.mark.parametrize("is_behind", [False, True])
+@pytest.mark.parametrize(("home", "step"), [s for s in STEPS if s[1] not in ("scrub", "prove_constraints")])
+def test_stopped_on_the_way_back_it_goes_on(users, store, opening, ruled, monkeypatch, home, step, is_behind) -> None:
+    protect.protect(users, store, ruled, Options())
+    real = getattr(home, step)
+
+    def stop(*arguments: Any) -> None:
+        if is_behind:
+            real(*arguments)
+        raise ConfigError("stopped here")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(home, step, stop)
+        with pytest.raises(ConfigError, match="stopped here"):
+            opening(ruled).to_the_end()
+    assert len(moves.every(users)) == 1
+    opening(ruled).to_the_end()
+    assert rows(users, "SELECT count(*) FROM public.t WHERE v = 'v' || id") == [(2000,)]
+    assert rows(users, "SELECT count(*) FROM pgcrypt.columns") == [(0,)]
     assert {name for (name,) in rows(users, "SELECT indexname FROM pg_indexes WHERE tablename = 't'")} == {
         "t_pkey",
         "t_v_key",
