@@ -33,6 +33,7 @@ from pgcrypt_proxy.ops.online.swap import MAX_PENDING, PROXIES_LOCK, NotYet, pro
 BATCH_BLOCKS = 16
 #: So often values may be there again when all were written, before it is said that it cannot be done now.
 MAX_ROUNDS = 1000
+QUICK_ROUNDS = 5
 
 WHO_IS_IN_THE_WAY = (
     "These are in the way: end their transactions, or run it again later, it goes on from here."
@@ -218,6 +219,7 @@ class Run:
         moves.switch(self.connection, move, moves.FILLING, moves.SWITCHING)
         try:
             with proxies_away(self.connection, move):
+                self._caught_up_quickly(filler, move)
                 swap(self.connection, filler, self.target, move)
         except BaseException:
             # whatever it was: statements are held as long as this says switching
@@ -253,6 +255,15 @@ class Run:
             hint="Run it again at a quieter time: it goes on from here.",
             sqlstate="55P03",
         )
+
+    def _caught_up_quickly(self, filler: Filler, move: Move) -> None:
+        """What came while proxies were waited for. They hold statements now, so it is not more and more."""
+        for _ in range(QUICK_ROUNDS):
+            with self.connection.transaction():
+                if filler.pending(MAX_PENDING + 1) <= MAX_PENDING:
+                    return
+                done = filler.batch("true")
+                self._values += done.moved
 
     def _retried(self, move: Move, action: Callable[[], None]) -> None:
         pauses = Pauses(f"{move.qualified_name}: the table could not be had", WHO_IS_IN_THE_WAY, self.pace.sleep)
