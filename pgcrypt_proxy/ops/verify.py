@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from pgcrypt_proxy.errors import KeyUnavailable, PgcryptError
-from pgcrypt_proxy.ops import catalog_queries, catalog_rules, column_rows
+from pgcrypt_proxy.ops import catalog_phases, catalog_queries, catalog_rules, column_rows
 from pgcrypt_proxy.ops.column_checks import term_flags
 from pgcrypt_proxy.ops.column_rows import Pair, Progress, no_progress
 from pgcrypt_proxy.ops.connect import readable_errors
@@ -24,7 +24,7 @@ from pgcrypt_proxy.policy.model import Policy
 from pgcrypt_proxy.session.meter import Meter
 from pgcrypt_proxy.session.observer import SilentObserver
 from pgcrypt_proxy.session.transform import Values
-from pgcrypt_proxy.sql.catalog import HIDDEN_PREFIX, ProtectedColumn
+from pgcrypt_proxy.sql.catalog import ProtectedColumn, is_hidden
 
 BLOCKS_PER_BATCH = 512
 MAX_NAMED_ROWS = 5
@@ -119,6 +119,8 @@ def verify(
             report.problems.append(f"{column.qualified_name} is named in the rules and holds plaintext")
             continue
         report.columns.append(_verify_column(connection, opener, column, progress))
+    rules = {rule.qualified_name: rule for rule in policy.rules}
+    report.problems += catalog_phases.plain_notes(rules, joined.plain)
     opener.fresh().keyring.zeroise()
     return report
 
@@ -130,8 +132,7 @@ def _stray(rows: catalog_queries.CatalogRows, joined: catalog_rules.Joined) -> I
             is_table = relation.kind in catalog_rules.TABLE_KINDS
             where = f"{relation.schema}.{relation.name}.{name}"
             covered = (relation.oid, number) in joined.protected or any(where in p for p in joined.problems)
-            is_moving = name.startswith(HIDDEN_PREFIX)
-            if is_table and type_oid in rows.domains and not covered and not is_moving:
+            if is_table and type_oid in rows.domains and not covered and not is_hidden(name):
                 yield f"{where} is a copy of a sealed column (column id {rows.domains[type_oid]}) without a rule"
 
 

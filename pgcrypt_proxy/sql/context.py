@@ -42,6 +42,10 @@ class Context:
     edits: list[Edit] = field(default_factory=list)
     uses: list[ParameterUse] = field(default_factory=list)
     tables: set[str] = field(default_factory=set)
+    #: whether any of them is protected
+    has_protected: bool = False
+    #: how many of the edits only say which columns are meant
+    listings: int = 0
     #: values that derived columns hand on, settled at the end of the statement
     feeds: list[Feed] = field(default_factory=list)
     #: parameters that IS NULL is asked of, and whether they have no type; settled behind the feeds
@@ -88,8 +92,12 @@ class Context:
             return None
         if relation.is_derived:
             raise refuse.derived(relation, position)
+        self.tables.update(relation.moving)
+        if relation.is_rearranged:
+            self.tables.add(relation.qualified_name)
         if relation.is_protected:
-            self.tables.add(f"{relation.schema}.{relation.name}")
+            self.has_protected = True
+            self.tables.add(relation.qualified_name)
             for column in relation.columns:
                 if column.protected is not None and not column.protected.is_armed:
                     raise refuse.unarmed(column.protected, position)
@@ -97,6 +105,11 @@ class Context:
 
     def edit(self, start: int, end: int, *pieces: Piece) -> None:
         self.edits.append(Edit(start, end, pieces))
+
+    def list_columns(self, start: int, end: int, listed: str) -> None:
+        """Write the columns out that are meant at `start..end`."""
+        self.edit(start, end, listed)
+        self.listings += 1
 
     def rewritten(self, start: int, end: int) -> list[Piece]:
         """What the characters `start..end` have become so far."""

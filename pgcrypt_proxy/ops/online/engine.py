@@ -28,7 +28,8 @@ from pgcrypt_proxy.ops.online.fill import Batch, Filler
 from pgcrypt_proxy.ops.online.locking import IN_THE_WAY, Pauses, holders
 from pgcrypt_proxy.ops.online.moves import Move
 from pgcrypt_proxy.ops.online.pace import Pace
-from pgcrypt_proxy.ops.online.swap import MAX_PENDING, PROXIES_LOCK, NotYet, proxies_away, swap
+from pgcrypt_proxy.ops.online.swap import MAX_PENDING, NotYet, proxies_away, swap
+from pgcrypt_proxy.ops.swap_locks import PLANNING_LOCK
 
 BATCH_BLOCKS = 16
 #: So often values may be there again when all were written, before it is said that it cannot be done now.
@@ -213,7 +214,7 @@ class Run:
             except ConfigError as error:
                 if error.code != "55P03":  # what waits for a lock deeper down says so itself
                     raise
-            pauses.wait(lambda: holders(self.connection, move.relation_oid, PROXIES_LOCK, move.column_id))
+            pauses.wait(lambda: holders(self.connection, move.relation_oid, PLANNING_LOCK, move.relation_oid))
 
     def _switched(self, filler: Filler, move: Move) -> None:
         moves.switch(self.connection, move, moves.FILLING, moves.SWITCHING)

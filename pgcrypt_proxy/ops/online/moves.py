@@ -11,13 +11,12 @@ from psycopg import errors as pg_errors
 
 from pgcrypt_proxy.errors import ConfigError
 from pgcrypt_proxy.ops.index_conversion import quoted
+from pgcrypt_proxy.ops.swap_locks import ENGINE_LOCK
 from pgcrypt_proxy.sql.catalog import HIDDEN_PREFIX
 
 SEAL, OPEN = "seal", "open"
 FILLING, SWITCHING, SCRUBBING = "filling", "switching", "scrubbing"
 
-#: The high half of an advisory lock's number, arbitrary and the product's own; the low half is the table's OID.
-ENGINE_LOCK = 0x7067636D
 #: How long a killed run's session may take to end.
 ENGINE_WAIT_S = 15.0
 

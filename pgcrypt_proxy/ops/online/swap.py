@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 
 import psycopg
@@ -14,10 +15,11 @@ from pgcrypt_proxy.ops.online.checks import Target
 from pgcrypt_proxy.ops.online.fill import Filler
 from pgcrypt_proxy.ops.online.locking import locked
 from pgcrypt_proxy.ops.online.moves import Move
+from pgcrypt_proxy.ops.swap_locks import PLANNING_LOCK
 
-#: The first number of the advisory locks that proxies share while they plan with an old column; the second is its id.
-PROXIES_LOCK = 0x70676370
-PROXIES_TIMEOUT_MS = 2_000
+PROXIES_TIMEOUT_MS = 600
+#: A proxy that has lost its connection, and so its lock, has noticed it by then.
+GRACE_S = 0.15
 #: So many values are left at most when the table is locked.
 MAX_PENDING = 200
 
@@ -34,16 +36,18 @@ def not_null_name(move: Move) -> str:
 @contextlib.contextmanager
 def proxies_away(connection: psycopg.Connection, move: Move) -> Iterator[None]:
     """While no proxy has a statement under way that was planned with the old column. Raises LockNotAvailable."""
+    number = [PLANNING_LOCK, move.relation_oid]
     connection.execute(f"SET lock_timeout = {PROXIES_TIMEOUT_MS}".encode())
     try:
-        connection.execute("SELECT pg_catalog.pg_advisory_lock(%s::int, %s::int)", [PROXIES_LOCK, move.column_id])
+        connection.execute("SELECT pg_catalog.pg_advisory_lock(%s, %s::bigint::oid::int)", number)
     finally:
         connection.execute("SET lock_timeout = 0")
     try:
+        time.sleep(GRACE_S)
         yield
     finally:
         if not connection.closed:
-            connection.execute("SELECT pg_catalog.pg_advisory_unlock(%s::int, %s::int)", [PROXIES_LOCK, move.column_id])
+            connection.execute("SELECT pg_catalog.pg_advisory_unlock(%s, %s::bigint::oid::int)", number)
 
 
 def swap(connection: psycopg.Connection, filler: Filler, target: Target, move: Move) -> None:
