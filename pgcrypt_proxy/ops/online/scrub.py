@@ -27,7 +27,7 @@ MAX_PROOF_BYTES = 64 << 20
 VACUUMS = 4
 
 #: How long transactions may take to end that could still read old forms of rows.
-PATIENCE_S = 30.0
+PATIENCE_S = 5.0
 POLL_S = 0.5
 
 #: Who has a snapshot that is older than a transaction. Those of other databases do not count.

@@ -18,11 +18,14 @@ from pgcrypt_proxy.ops.online import engine, locking, moves, scrub, swap
 from pgcrypt_proxy.ops.online.engine import Run
 from pgcrypt_proxy.ops.online.pace import Pace
 from pgcrypt_proxy.ops.protect import Options
+from pgcrypt_proxy.ops.swap_locks import PLANNING_LOCK
 from tests.helpers import servers
 from tests.ops.online.test_engine import rows
 
-PLAN = f"SELECT pg_advisory_lock_shared({swap.PROXIES_LOCK}, 1)"
-LET_GO = f"SELECT pg_advisory_unlock_shared({swap.PROXIES_LOCK}, 1)"
+LOCK = f"({PLANNING_LOCK}, 'public.t'::regclass::oid::int)"
+PLAN = f"SELECT pg_advisory_lock_shared{LOCK}"
+LET_GO = f"SELECT pg_advisory_unlock_shared{LOCK}"
+TRY = f"SELECT pg_try_advisory_lock_shared{LOCK}"
 
 
 @pytest.fixture
@@ -124,16 +127,16 @@ def test_proxies_are_waited_for_before_the_table_is_touched(
     def look(*arguments: Any) -> None:
         with postgres.connect(database) as other:
             seen.append(rows(other, "SELECT state FROM pgcrypt.moves"))
-            seen.append(rows(other, f"SELECT pg_try_advisory_lock_shared({swap.PROXIES_LOCK}, 1)"))
+            seen.append(rows(other, TRY))
             real(*arguments)
             seen.append(rows(other, "SELECT state FROM pgcrypt.moves"))
-            seen.append(rows(other, f"SELECT pg_try_advisory_lock_shared({swap.PROXIES_LOCK}, 1)"))
+            seen.append(rows(other, TRY))
 
     monkeypatch.setattr(engine, "swap", look)
     sealing(ruled).to_the_end()
     assert seen == [[("switching",)], [(False,)], [("scrubbing",)], [(False,)]]
     with postgres.connect(database) as other:
-        assert rows(other, f"SELECT pg_try_advisory_lock_shared({swap.PROXIES_LOCK}, 1)") == [(True,)]
+        assert rows(other, TRY) == [(True,)]
 
 
 def test_proxies_are_told(postgres, database, users, sealing, ruled) -> None:
