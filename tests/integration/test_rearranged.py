@@ -426,3 +426,27 @@ def test_a_table_with_a_hidden_column_is_not_altered(legs, moved, sql):
         pytest.skip("no table has a hidden column")
     made = legs[0].simple(sql)
     assert (made.sqlstate, made.is_own) == ("55000", True)
+
+
+def test_the_hidden_column_is_not_in_the_catalogs(legs, moved):
+    with moved.direct() as direct:
+        direct.execute("CREATE INDEX CONCURRENTLY IF NOT EXISTS seen ON people (n)")
+        if any(r.hidden for r in moved.running.proxy.world.planner.catalog.relations.values()):
+            direct.execute("CREATE INDEX IF NOT EXISTS unseen ON people (pgcrypt_next_7)")
+            direct.execute("CREATE INDEX IF NOT EXISTS unseen_too ON people (id) WHERE pgcrypt_next_7 IS NULL")
+    legs[1].must("CREATE INDEX IF NOT EXISTS seen ON people (n)")
+    queries = [
+        "SELECT attname FROM pg_attribute WHERE attrelid = 'people'::regclass AND attnum > 0 AND NOT attisdropped"
+        " ORDER BY 1",
+        "SELECT column_name FROM information_schema.columns WHERE table_name = 'people' ORDER BY 1",
+        "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = 'people'::regclass ORDER BY 1",
+        "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'people' ORDER BY 1",
+        "SELECT conname, contype FROM pg_constraint WHERE conrelid = 'people'::regclass ORDER BY 1",
+        "SELECT constraint_name FROM information_schema.key_column_usage WHERE table_name = 'people' ORDER BY 1",
+        "SELECT constraint_name, constraint_type FROM information_schema.table_constraints"
+        " WHERE table_name = 'people' AND constraint_name NOT LIKE '%not_null' ORDER BY 1",
+    ]
+    for sql in queries:
+        through, plain = (leg.must(sql) for leg in legs)
+        # protect made an index of its own
+        assert [row for row in through.rows if not (row[0] or b"").endswith(b"_eq_idx")] == [*plain.rows], sql
