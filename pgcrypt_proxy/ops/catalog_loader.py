@@ -33,7 +33,9 @@ def load(connection: psycopg.Connection, policy: Policy, *, version: int = 1, su
         catalog_rules.raise_first(joined.problems)
         if suppose_sealed:
             catalog_rules.suppose_sealed(policy, joined, rows)
-        protected = {oid for oid, _ in joined.protected} | {r.oid for r in _arranged(rows, joined) if r.is_rearranged}
+        watched = {r.oid for r in rows.relations if (r.schema, r.name) in policy.moving_tables}
+        arranged_tables = {r.oid for r in _arranged(rows, joined, watched) if r.is_rearranged}
+        protected = {oid for oid, _ in joined.protected} | watched | arranged_tables
         absent = (table for _, table in joined.unmet)
         derived, tainted = catalog_derived.derive(rows, protected, absent, joined.safe_functions)
         definitions = catalog_queries.view_definitions(connection, catalog_views.candidates(rows, derived))
@@ -43,7 +45,7 @@ def load(connection: psycopg.Connection, policy: Policy, *, version: int = 1, su
     hazards = catalog_moves.hazards(rows, joined.protected, sensitive, tainted_names, joined.safe_functions)
     base = Catalog.build(
         version,
-        _relations(rows, joined, derived, hazards),
+        _relations(rows, joined, derived, hazards, watched),
         tainted_functions=tainted_names,
         unmet_rules=joined.unmet,
         types=rows.types,
@@ -56,7 +58,7 @@ def load(connection: psycopg.Connection, policy: Policy, *, version: int = 1, su
 
 
 def _relations(
-    rows: CatalogRows, joined: Joined, derived: frozenset[int], hazards: Mapping[int, Hazards]
+    rows: CatalogRows, joined: Joined, derived: frozenset[int], hazards: Mapping[int, Hazards], watched: set[int]
 ) -> list[Relation]:
     """All relations. What has a sealed type that no rule accounts for, or generates a column from one, is derived."""
     odd = {oid for oid, _ in rows.generated_from & joined.protected.keys()}
@@ -64,7 +66,7 @@ def _relations(
     for oid, index, keys in rows.unique_terms:
         unique_terms.setdefault(oid, {})[index] = keys
     made = []
-    for relation in _arranged(rows, joined):
+    for relation in _arranged(rows, joined, watched):
         is_odd = any(c.type_oid in rows.domains and c.protected is None for c in relation.columns)
         made.append(
             replace(
@@ -77,7 +79,7 @@ def _relations(
     return made
 
 
-def _arranged(rows: CatalogRows, joined: Joined) -> Iterator[Relation]:
+def _arranged(rows: CatalogRows, joined: Joined, watched: set[int]) -> Iterator[Relation]:
     """All relations, with their columns as they are shown."""
     shown_after: dict[int, list[tuple[str, str]]] = {}
     for oid, column, before in rows.shown_order:
@@ -95,7 +97,7 @@ def _arranged(rows: CatalogRows, joined: Joined) -> Iterator[Relation]:
             name=row.name,
             kind=row.kind,
             columns=visible,
-            moving=(f"{row.schema}.{row.name}",) if row.oid in joined.moving else (),
+            moving=(f"{row.schema}.{row.name}",) if row.oid in watched else (),
             hidden=tuple(column for column in columns if is_hidden(column.name)),
             shown_after=entries,
             is_order_unknown=is_order_unknown,

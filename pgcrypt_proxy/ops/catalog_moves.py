@@ -45,7 +45,7 @@ def hazards(
 
     `protected` are (relation OID, attribute number); `sensitive` are protected
     and derived relations with their names; `tainted` are names of functions that
-    may touch them.
+    may touch them. Functions of schema pgcrypt are the product's own.
     """
     columns: dict[int, set[str]] = {}
     names = {(r.oid, number): name for r in rows.relations for name, number, _ in r.attributes}

@@ -69,6 +69,11 @@ class Policy:
     safe_functions: tuple[SafeFunction, ...] = ()
 
     @property
+    def moving_tables(self) -> frozenset[tuple[str, str]]:
+        """(schema, table) of each rule with another phase than sealed."""
+        return frozenset((rule.schema, rule.table) for rule in self.rules if rule.phase != SEALED)
+
+    @property
     def digest(self) -> str:
         """What all processes that have read the same rules agree upon."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, default=sorted).encode()).hexdigest()

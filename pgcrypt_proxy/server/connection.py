@@ -176,7 +176,7 @@ class Connection:
     def on_made(self, leg: Leg) -> None:
         assert leg.transport is not None
         if leg is self.frontend:
-            self._world.subscribe(self.feed)
+            self._world.subscribe(self.feed, self.session.is_using)
             peer = leg.transport.get_extra_info("peername")
             self._visit.host = str(peer[0]) if isinstance(peer, tuple) else ""
         elif self._is_closing:
@@ -376,6 +376,6 @@ class Connection:
         for task in self._tasks:
             if task is not current:
                 task.cancel()
-        self._world.unsubscribe(self.feed)
+        self._world.unsubscribe(self.feed, self.session.is_using)
         self._visit.left()
         self._on_closed(self)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
@@ -22,6 +22,7 @@ from pgcrypt_proxy.crypto.providers.metered import Metered
 from pgcrypt_proxy.errors import ConfigError, PgcryptError, PolicyError, Refusal
 from pgcrypt_proxy.ops import catalog_loader, sealed_types
 from pgcrypt_proxy.ops.keyring_store import Providers, make_providers
+from pgcrypt_proxy.ops.swap_locks import SwapLocks
 from pgcrypt_proxy.policy.load import load
 from pgcrypt_proxy.policy.model import Policy
 from pgcrypt_proxy.server import log
@@ -34,6 +35,8 @@ from pgcrypt_proxy.sql.catalog import Catalog
 from pgcrypt_proxy.sql.planner import Planner
 
 TICK_S = 0.5
+#: While a rule has a phase: statements wait for at most a few of these at a swap.
+WATCHING_TICK_S = 0.05
 RETRY_S = 2.0
 
 ProviderMaker = Callable[[str, Mapping[str, str]], KekProvider]
@@ -67,6 +70,8 @@ class World:
         self._database = Database(settings.database_url, connect_timeout_s=int(settings.connect_timeout_s))
         self._version = 0
         self._subscribers: set[Callable[[WorldChanged], None]] = set()
+        self._users: set[Callable[[str], bool]] = set()
+        self._swap_locks = SwapLocks()
         self._refreshing: asyncio.Task[str | None] | None = None
         self._keys: KeyKeeper | None = None
         self.policy: Policy
@@ -106,11 +111,17 @@ class World:
 
     def _load_catalog(self, connection: psycopg.Connection, policy: Policy) -> Catalog:
         self._version += 1
-        catalog = catalog_loader.load(connection, policy, version=self._version)
+        held = self._swap_locks.take(connection, policy.moving_tables)
+        try:
+            catalog = catalog_loader.load(connection, policy, version=self._version)
+        except PgcryptError as error:
+            if error.code != "XX000":  # pg_get_indexdef() and the like, of what others have just dropped
+                raise
+            catalog = catalog_loader.load(connection, policy, version=self._version)
         if self._may_wait and sealed_types.lacking(catalog):
             sealed_types.prepare(connection, policy)
             catalog = catalog_loader.load(connection, policy, version=self._version)
-        return catalog
+        return replace(catalog, watched_tables=_names(policy.moving_tables), held_tables=held)
 
     @property
     def _may_wait(self) -> bool:
@@ -130,11 +141,14 @@ class World:
 
     # -- for connections
 
-    def subscribe(self, on_change: Callable[[WorldChanged], None]) -> None:
+    def subscribe(self, on_change: Callable[[WorldChanged], None], is_using: Callable[[str], bool]) -> None:
+        """`is_using`: whether a statement on that table (schema.name) of a rule with a phase is under way."""
         self._subscribers.add(on_change)
+        self._users.add(is_using)
 
-    def unsubscribe(self, on_change: Callable[[WorldChanged], None]) -> None:
+    def unsubscribe(self, on_change: Callable[[WorldChanged], None], is_using: Callable[[str], bool]) -> None:
         self._subscribers.discard(on_change)
+        self._users.discard(is_using)
 
     async def refresh_catalog(self) -> str | None:
         """Load the catalog anew and tell everybody if it changed; returns what went wrong, fit for a client.
@@ -167,6 +181,29 @@ class World:
             self._tell()
         return None
 
+    async def _watch_swaps(self) -> None:
+        """Follow the tables whose columns are on their way. Raises PgcryptError."""
+        catalog, tables = self.planner.catalog, self.policy.moving_tables
+        if not tables and not catalog.watched_tables:
+            return
+        try:
+            held = await self._database.run(lambda c: self._swap_locks.take(c, tables))
+        except PgcryptError:
+            self._hold(catalog.watched_tables)  # without the locks nothing is certain
+            raise
+        if held != catalog.held_tables or catalog.watched_tables != _names(tables):
+            await self.refresh_catalog()
+        free = {t for t in self.planner.catalog.held_tables if not any(is_using(t) for is_using in self._users)}
+        kept = self.planner.catalog.watched_tables - free
+        await self._database.run(lambda c: self._swap_locks.keep_only(c, kept))
+
+    def _hold(self, tables: frozenset[str]) -> None:
+        catalog = self.planner.catalog
+        if catalog.held_tables != tables and self.planner.blocked is None:
+            self._version += 1
+            self.planner = self._make_planner(replace(catalog, version=self._version, held_tables=tables))
+            self._tell()
+
     def _block(self, error: PolicyError) -> None:
         """The database contradicts the rules: no plan could be trusted, so nothing passes until they agree."""
         refusal = Refusal(
@@ -187,20 +224,27 @@ class World:
     async def run(self) -> None:
         """Keep catalog, keys and grants current. Never returns."""
         next_poll = time.monotonic() + self._settings.catalog_poll_s
+        next_tick = 0.0
         try:
             while True:
-                await asyncio.sleep(TICK_S)
+                await asyncio.sleep(WATCHING_TICK_S if self.policy.moving_tables else TICK_S)
                 try:
+                    await self._watch_swaps()
+                    if time.monotonic() < next_tick:
+                        continue
+                    next_tick = time.monotonic() + TICK_S - WATCHING_TICK_S
                     heard = await self._database.run(self._database.heard)
                     if KEYRING_CHANNEL in heard:
                         self.keys.want_renewal()
                     await self.keys.tick(_data_classes(self.policy))
                     if CATALOG_CHANNEL in heard or time.monotonic() >= next_poll:
                         next_poll = time.monotonic() + self._settings.catalog_poll_s
-                        await self.refresh_catalog()
+                        if await self.refresh_catalog() is not None:  # nobody may tell again what was told
+                            next_poll = min(next_poll, time.monotonic() + RETRY_S)
                 except PgcryptError as error:
                     log.failure("upkeep failed", error)
-                    await asyncio.sleep(RETRY_S)
+                    # statements on tables of rules with a phase wait meanwhile
+                    await asyncio.sleep(WATCHING_TICK_S if self.policy.moving_tables else RETRY_S)
         finally:
             await self.keys.stop()
 
@@ -233,14 +277,23 @@ def _data_classes(policy: Policy) -> set[str]:
 
 def same(one: Catalog, other: Catalog) -> bool:
     """Whether two catalogs say the same, their versions apart."""
-    return (one.relations, one.tainted_functions, one.unmet_rules, one.ruled, one.plain, one.moving) == (
-        other.relations,
-        other.tainted_functions,
-        other.unmet_rules,
-        other.ruled,
-        other.plain,
-        other.moving,
+    return all(
+        getattr(one, what) == getattr(other, what)
+        for what in (
+            "relations",
+            "tainted_functions",
+            "unmet_rules",
+            "ruled",
+            "plain",
+            "moving",
+            "watched_tables",
+            "held_tables",
+        )
     )
+
+
+def _names(tables: Iterable[tuple[str, str]]) -> frozenset[str]:
+    return frozenset(f"{schema}.{table}" for schema, table in tables)
 
 
 def check_armed(catalog: Catalog, *, may_wait: bool = False) -> None:

@@ -14,7 +14,7 @@ import struct
 
 from pgcrypt_proxy.errors import BackendProtocolError, PgcryptError
 from pgcrypt_proxy.session.link import Link, Work
-from pgcrypt_proxy.session.planning import Hold
+from pgcrypt_proxy.session.question import Hold
 from pgcrypt_proxy.session.reply_queue import Request
 from pgcrypt_proxy.session.results import drift
 from pgcrypt_proxy.session.transform import Values

@@ -18,6 +18,7 @@ from pgcrypt_proxy.session.link import Link, Work
 from pgcrypt_proxy.session.reply_queue import Expected, Request
 from pgcrypt_proxy.session.results import NO_PROTECTED_COLUMNS, Outputs, Result
 from pgcrypt_proxy.session.statements import MAX_KEPT_BIND_BYTES, MAX_NAMES, Portal, Statement
+from pgcrypt_proxy.session.swaps import Swaps
 from pgcrypt_proxy.wire.backend import BIND_COMPLETE, NO_DATA
 from pgcrypt_proxy.wire.framing import run_of
 from pgcrypt_proxy.wire.frontend import SYNC, Describe, Execute
@@ -33,8 +34,9 @@ _ON_DATA = re.compile(r"\s*(?:select|insert|update|delete|with|values)\b", re.IG
 class Express:
     """Takes what came from either side if it is of that form; returns whether it did."""
 
-    def __init__(self, link: Link, from_frontend: FromFrontend, from_backend: FromBackend) -> None:
+    def __init__(self, link: Link, from_frontend: FromFrontend, from_backend: FromBackend, swaps: Swaps) -> None:
         self._link = link
+        self._swaps = swaps
         self._from_frontend = from_frontend
         self._from_backend = from_backend
         self._straight: dict[bytes, Statement] = {}  # by name, those that `_is_straight` said yes to
@@ -55,6 +57,8 @@ class Express:
         if name_end >= end or end > MAX_KEPT_BIND_BYTES:
             return False
         link, queue = self._link, self._link.queue
+        if self._swaps.is_concerned:
+            return False
         if not queue.is_synced or queue.is_copying_in or queue.is_skipping or self._from_frontend.is_batch_doomed:
             return False
         if link.frontend.pending or link.is_in_doubt or not link.is_shape_known or end > link.frontend.max_bytes:
@@ -106,6 +110,7 @@ class Express:
         work = Work(plan, statement, portal, (link.portals.change(b"", portal, batch),))
         if is_described:
             portal.described_in = batch
+        self._swaps.note_sent(plan)
         link.queue.add_course(Expected(Request.COURSE, work))
         link.executions += 2
         self._from_frontend.copies.may_copy = True
@@ -156,7 +161,7 @@ class Express:
             link.to_frontend.append(data[rows_end:])
         for change in work.changes:
             change.settle()
-        link.transaction_status = data[-1]
+        link.note_status(data[-1])
         link.queue.finish_course()
         return True
 

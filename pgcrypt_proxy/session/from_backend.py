@@ -220,7 +220,7 @@ class FromBackend:
 
     def on_ready_for_query(self, raw: bytes, entry: Expected[Work]) -> bytes | None:
         link = self._link
-        link.transaction_status = ReadyForQuery.decode(raw).status
+        link.note_status(ReadyForQuery.decode(raw).status)
         for change in entry.work.changes:
             change.settle()
         if link.transaction_status == IDLE and (link.is_ddl_pending or link.is_reshaped):

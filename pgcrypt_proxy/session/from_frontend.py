@@ -11,11 +11,12 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from pgcrypt_proxy.errors import FrontendProtocolError, PgcryptError, ProtocolError, Refusal
+from pgcrypt_proxy.errors import CatalogDrift, FrontendProtocolError, PgcryptError, ProtocolError, Refusal
 from pgcrypt_proxy.session.copy import CopyMessages
 from pgcrypt_proxy.session.link import Link, Work
-from pgcrypt_proxy.session.planning import Hold, Planned, Planning
+from pgcrypt_proxy.session.planning import Planned, Planning
 from pgcrypt_proxy.session.prepared import PreparedBySql, Text
+from pgcrypt_proxy.session.question import Hold
 from pgcrypt_proxy.session.reply_queue import Answer, Request
 from pgcrypt_proxy.session.statements import (
     MAX_KEPT_BIND_BYTES,
@@ -55,6 +56,7 @@ class FromFrontend:
     def __init__(self, link: Link, planning: Planning) -> None:
         self._link = link
         self._planning = planning
+        self._swaps = planning.swaps
         self._prepared = PreparedBySql(link, planning)
         self.copies = CopyMessages(link)
         self.is_batch_doomed = False
@@ -108,6 +110,7 @@ class FromFrontend:
         self.copies.may_copy = plan.refusal is None
         link.note_settings(plan)
         link.note_shape(plan)
+        self._swaps.note_sent(plan)
         self._expect_query(raw, work)
 
     def _rendered(self, planned: Planned, work: Work) -> str:
@@ -137,13 +140,16 @@ class FromFrontend:
     # -- extended query
 
     def on_parse(self, raw: bytes) -> None:
-        link = self._link
         parse = Parse.decode(raw)
         check_not_reserved(parse.statement_name)
         self.await_settings()
         text = self._prepared.read(self._planning.plan(parse.query, extended=True))
-        plan = text.planned.plan
-        self._check_settings(plan)
+        self._check_settings(text.planned.plan)
+        self._send_parse(raw, parse, text, Answer.FORWARD)
+        self.is_batch_doomed = text.planned.plan.refusal is not None
+
+    def _send_parse(self, raw: bytes, parse: Parse, text: Text, answer: Answer) -> Statement:
+        link, plan = self._link, text.planned.plan
         statement = self._statement(parse, text)
         work = Work(plan, statement)
         if not plan.is_untouched:
@@ -152,8 +158,9 @@ class FromFrontend:
             oids = upstream_type_oids(plan, parse.parameter_type_oids)
             raw = Parse(parse.statement_name, link.encoding.encoded(rendered), oids).encode()
         work.changes = (link.statements.change(statement.name, statement, link.queue.batch),)
-        link.expect(raw, Request.PARSE, work)
-        self.is_batch_doomed = plan.refusal is not None
+        self._swaps.note_sent(plan)
+        link.expect(raw, Request.PARSE, work, answer)
+        return statement
 
     def _statement(self, parse: Parse, text: Text) -> Statement:
         planned = text.planned
@@ -186,6 +193,7 @@ class FromFrontend:
         if not statement.plan.is_untouched:
             self._check_keys(statement.plan)
         work.changes = (link.portals.change(portal_name, portal, link.queue.batch),)
+        self._swaps.note_sent(statement.plan)
         link.expect(raw, Request.BIND, work)
 
     def passes_bind(self, statement: Statement) -> bool:
@@ -253,7 +261,7 @@ class FromFrontend:
             statement = link.statements.get(describe.name, batch)
             plan = UNTOUCHED
             if statement is not None:
-                self._planning.check_current(statement)
+                statement = self._current(statement)
                 self._prepared.check(statement)
                 plan = statement.plan
                 statement.described_in = batch
@@ -287,6 +295,7 @@ class FromFrontend:
         link.executions += 1
         link.note_settings(plan)
         link.note_shape(plan)
+        self._swaps.note_sent(plan)
         link.expect(raw, Request.EXECUTE, work)
 
     def on_close(self, raw: bytes) -> None:
@@ -339,10 +348,38 @@ class FromFrontend:
                 sqlstate="26000",
             )
         self._planning.await_shape()
-        self._planning.check_current(statement)
+        statement = self._current(statement)
         self._planning.check_names(statement)
         self._prepared.check(statement)
         return statement
+
+    def _current(self, statement: Statement) -> Statement:
+        """What has that name under the present catalog. Raises Hold and CatalogDrift.
+
+        A statement on a column that was sealed meanwhile, or made plain, is prepared anew, since the client sees
+        the same types.
+        """
+        self._swaps.await_swap(statement.plan)
+        try:
+            self._planning.check_current(statement)
+        except CatalogDrift:
+            if not self._swaps.concerns(statement.plan):
+                raise
+            return self._prepared_anew(statement)
+        return statement
+
+    def _prepared_anew(self, statement: Statement) -> Statement:
+        link, name = self._link, statement.name
+        parse = Parse(name, link.encoding.encoded(statement.sql), statement.parameter_type_oids)
+        text = self._prepared.read(self._planning.plan(parse.query, extended=True))
+        plan = text.planned.plan
+        if plan.refusal is not None:
+            raise plan.refusal
+        self._check_settings(plan)
+        if name:
+            gone = Work(changes=(link.statements.change(name, None, link.queue.batch),))
+            link.expect(Close(STATEMENT, name).encode(), Request.CLOSE, gone, Answer.SKIP)
+        return self._send_parse(parse.encode(), parse, text, Answer.SKIP)
 
     def await_settings(self) -> None:
         """Wait for a change of settings that is sure to be answered, since its Sync was sent. Raises Hold."""

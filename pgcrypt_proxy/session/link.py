@@ -129,6 +129,8 @@ class Link:
         self.statements: Names[Statement] = Names()
         self.portals: Names[Portal] = Names()
         self.transaction_status = IDLE
+        #: Grows with every ReadyForQuery that says so.
+        self.idles = 0
         self.standard_conforming_strings = True
         self.server_version = UNKNOWN_VERSION
         #: Catalogs are shown as they are.
@@ -256,6 +258,12 @@ class Link:
         self.planner = planner
 
     # -- state that the server reports
+
+    def note_status(self, status: int) -> None:
+        """ReadyForQuery."""
+        self.transaction_status = status
+        if status == IDLE:
+            self.idles += 1
 
     @property
     def encoding(self) -> ClientEncoding:

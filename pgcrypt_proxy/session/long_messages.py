@@ -12,7 +12,8 @@ from enum import Enum
 from pgcrypt_proxy.errors import PgcryptError
 from pgcrypt_proxy.session.from_frontend import FromFrontend
 from pgcrypt_proxy.session.link import Link, Work
-from pgcrypt_proxy.session.planning import Hold, Planning
+from pgcrypt_proxy.session.planning import Planning
+from pgcrypt_proxy.session.question import Hold
 from pgcrypt_proxy.session.reply_queue import Request
 from pgcrypt_proxy.session.statements import Portal, Unsettled, check_not_reserved
 from pgcrypt_proxy.wire import codes, writer

@@ -21,11 +21,12 @@ from pgcrypt_proxy.errors import Refusal
 from pgcrypt_proxy.session.commands import UNNUMBERED, RefreshCatalog
 from pgcrypt_proxy.session.events import WorldChanged
 from pgcrypt_proxy.session.link import FAILED_TRANSACTION, Link
-from pgcrypt_proxy.session.question import Question
+from pgcrypt_proxy.session.question import Hold, Question
 from pgcrypt_proxy.session.reply_queue import Request
 from pgcrypt_proxy.session.results import drift
 from pgcrypt_proxy.session.shape import ShapeQuestion
 from pgcrypt_proxy.session.statements import RESERVED_PREFIX, Statement
+from pgcrypt_proxy.session.swaps import Swaps
 from pgcrypt_proxy.sql.mention import RelationName, text_mentions
 from pgcrypt_proxy.sql.plan import UNTOUCHED, NeedsNames, Plan, StatementPlan
 from pgcrypt_proxy.sql.planner import REFUSED_STATEMENT
@@ -41,10 +42,6 @@ OWN_NAME = RESERVED_PREFIX + b"_names"
 TEXT_OID = 25
 MIN_REFRESH_INTERVAL_S = 1.0
 MAX_QUESTIONS = 64
-
-
-class Hold(Exception):
-    """The message must wait: for the server's answer, or for a newer catalog."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +107,7 @@ class Planning:
         self._shape_question: ShapeQuestion | None = None
         self._is_refreshed = False
         self._is_awaiting_refresh = False
+        self.swaps = Swaps(link)
         #: when the catalog was last asked about a relation that it lacks
         self._asked_about: dict[RelationName, float] = {}
 
@@ -138,6 +136,7 @@ class Planning:
             self._await_catalog(unknown)
         if isinstance(found, NeedsNames):
             found = self._ask(found, question)
+        self.swaps.await_swap(found)
         if found.is_optional and (link.reads_storage or link.is_in_doubt or not link.encoding.is_rewritable):
             found = found.unwritten
         if found.refusal is None and not link.encoding.is_utf8 and any(s.copy is not None for s in found.statements):
@@ -220,6 +219,8 @@ class Planning:
         again = self._plan(statement.sql, True, resolved)
         if isinstance(again, NeedsNames) or not _is_same(again, statement.text_plan or statement.plan):
             raise drift("prepared statements must be prepared anew")
+        if again.is_untouched and statement.plan.is_untouched and statement.text_plan is None:
+            statement.plan = again  # the tables that it names may count now
 
     def forget(self) -> None:
         """The message that was planned is dealt with."""

@@ -14,6 +14,10 @@ from pgcrypt_proxy.session.reply_queue import Answer, Request
 from pgcrypt_proxy.wire.frontend import FLUSH, SYNC
 
 
+class Hold(Exception):
+    """The message must wait: for the server's answer, or for a newer catalog."""
+
+
 class Question:
     """Asked once. `has_failed` goes with `is_done`: the server did not say, or skipped it with the client's batch."""
 

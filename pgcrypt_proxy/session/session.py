@@ -73,7 +73,8 @@ from pgcrypt_proxy.session.link import IDLE, Link, SessionFatal
 from pgcrypt_proxy.session.login import LoginRules
 from pgcrypt_proxy.session.long_messages import LongMessages
 from pgcrypt_proxy.session.observer import Observer
-from pgcrypt_proxy.session.planning import Hold, Planning
+from pgcrypt_proxy.session.planning import Planning
+from pgcrypt_proxy.session.question import Hold
 from pgcrypt_proxy.session.startup import Phase, Startup
 from pgcrypt_proxy.session.statements import Unsettled
 from pgcrypt_proxy.sql.planner import Planner
@@ -109,7 +110,7 @@ class Session:
         self._from_frontend = FromFrontend(self._link, self._planning)
         self._from_backend = FromBackend(self._link)
         self._long_messages = LongMessages(self._link, self._planning, self._from_frontend)
-        self._express = Express(self._link, self._from_frontend, self._from_backend)
+        self._express = Express(self._link, self._from_frontend, self._from_backend, self._planning.swaps)
         self._held: bytes | None = None
         self._is_first_data = True
         self._has_input_ended = False
@@ -145,6 +146,10 @@ class Session:
         if not self.is_ready:
             return True
         return link.transaction_status == IDLE and not len(link.queue) and self._held is None
+
+    def is_using(self, table: str) -> bool:
+        """Whether a statement on `table` (schema.name), one whose column is on its way, is with the server."""
+        return self._planning.swaps.is_using(table)
 
     def shut_down(self) -> list[Command]:
         """End the connection as an administrator's command does."""
@@ -197,7 +202,9 @@ class Session:
     def _on_event(self, event: Event) -> None:
         link = self._link
         if isinstance(event, WorldChanged):
+            held = link.shared_catalog.held_tables
             link.change_world(event.planner, event.keyring)
+            self._planning.swaps.note_released(held - link.shared_catalog.held_tables)
             if event.answers is not None and event.error is None:
                 link.settle_shape(event.answers)
             self._planning.on_world_changed(event)

@@ -94,9 +94,10 @@ class Relation:
     then move protected values where no plan can see it): such writes are refused.
     `unique_terms` are unique indexes over terms, with their keys as ON CONFLICT infers them.
     `absent` are columns that rules name and the table lacks; somebody's DDL may just be adding them.
-    `moving` are qualified names: of the table itself while a column of it is on its way (see `Move`), of such
-    tables below a view. `columns` are in the order in which clients see them, without those that are `hidden`;
-    `shown_after` is what the database says of that order. If `is_order_unknown`, they are in attribute order.
+    `moving` are qualified names: of the table itself if the phase of a rule lets a column of it change its form while
+    applications use it, of such tables below a view. `columns` are in the order in which clients see them, without
+    those that are `hidden`; `shown_after` is what the database says of that order. If `is_order_unknown`, they are in
+    attribute order.
     """
 
     oid: int
@@ -161,6 +162,8 @@ class Catalog:
     database; where there is none the one that DDL can make, if its sealed type is
     ready, else one that is not armed. Its `id` is not 0 where that type is ready.
     `system_columns` are the columns of those system relations that show something of protected columns.
+    `watched_tables` (schema.table) are those of rules with a phase; `held_tables`, of these, are those that no new
+    statement may use, since a column is about to change places with the one beside it.
     `plain` are qualified names of columns that rules name and that are plain for now, as the rules' phase allows;
     they are in none of the others. `moving` has the columns on their way by their relation's OID, `moving_names`
     the names of all relations through which such are reached, `rearranged_names` those of relations of which
@@ -178,6 +181,8 @@ class Catalog:
     types: DatabaseTypes = NO_TYPES
     ruled: Mapping[tuple[str, str, str], ProtectedColumn] = field(default_factory=dict)
     system_columns: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    watched_tables: frozenset[str] = frozenset()
+    held_tables: frozenset[str] = frozenset()
     plain: frozenset[str] = frozenset()
     moving: Mapping[int, tuple[Move, ...]] = field(default_factory=dict)
     moving_names: frozenset[str] = frozenset()

@@ -1,0 +1,148 @@
+"""Statements on a table whose column is about to change places with the one beside it (ADR 0013).
+
+While the catalog says that a table is held, no new statement on it is sent, but
+for those of a transaction that has used it already: its lock keeps the swap from
+happening before it ends, and it could not end if they waited. A transaction that
+was open at the swap and has a snapshot from before would see rows whose new
+value is not there yet: it is told to start again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pgcrypt_proxy.errors import Refusal
+from pgcrypt_proxy.session.link import FAILED_TRANSACTION, IDLE, IN_TRANSACTION, Link
+from pgcrypt_proxy.session.question import Hold, Question
+from pgcrypt_proxy.session.reply_queue import Request
+from pgcrypt_proxy.session.statements import RESERVED_PREFIX
+from pgcrypt_proxy.sql.plan import Plan
+from pgcrypt_proxy.wire.frontend import Bind, Close, Execute, Parse
+from pgcrypt_proxy.wire.rows import split
+
+ISOLATION_QUESTION = b"SELECT pg_catalog.current_setting('transaction_isolation')"
+OWN_NAME = RESERVED_PREFIX + b"_isolation"
+
+
+class IsolationQuestion(Question):
+    """Whether each statement of the session's transaction has a snapshot of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_read_committed = False
+
+    def ask(self, link: Link) -> None:
+        self.send(
+            link,
+            [
+                (Request.PARSE, Parse(OWN_NAME, ISOLATION_QUESTION, ()).encode()),
+                (Request.BIND, Bind(OWN_NAME, OWN_NAME, (), (), ()).encode()),
+                (Request.EXECUTE, Execute(OWN_NAME, 0).encode()),
+                (Request.CLOSE, Close(ord("P"), OWN_NAME).encode()),
+                (Request.CLOSE, Close(ord("S"), OWN_NAME).encode()),
+            ],
+        )
+
+    def on_reply(self, raw: bytes) -> None:
+        if raw[0] == ord("D"):
+            self.is_read_committed = split(raw[5:])[0] in (b"read committed", b"read uncommitted")
+        super().on_reply(raw)
+
+
+class Swaps:
+    """What one session has under way on such tables. Costs nothing while no rule has a phase."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        #: the batch in which each table was last used, since the last transaction is known to have ended
+        self._used: dict[str, int] = {}
+        #: tables that were held while the present transaction was open
+        self._behind: set[str] = set()
+        self._idles = 0
+        self._question: IsolationQuestion | None = None
+
+    def await_swap(self, plan: Plan) -> None:
+        """Raises Hold while a statement of that plan must not be sent, Refusal when its transaction is too old."""
+        if not self.is_concerned:
+            return
+        held = self._link.shared_catalog.held_tables
+        self._note_idle()
+        tables = set(_tables(plan))
+        if any(table in held and not self._has_lock(table) for table in tables):
+            raise Hold
+        if not tables.isdisjoint(self._behind):
+            self._check_snapshot()
+
+    def concerns(self, plan: Plan) -> bool:
+        """Whether it is about a table on which a column is, or was just now, on its way."""
+        watched = self._link.shared_catalog.watched_tables
+        return bool(watched) and any(table in watched for table in _tables(plan))
+
+    def is_using(self, table: str) -> bool:
+        """Whether a statement on it was sent that the server has not answered."""
+        return any(table in _tables(entry.work.plan) for entry in self._link.queue)
+
+    def note_sent(self, plan: Plan) -> None:
+        """A statement of that plan is sent."""
+        watched = self._link.shared_catalog.watched_tables
+        if not watched:
+            return
+        self._note_idle()
+        if plan.ends_transaction:  # ROLLBACK TO gives locks back as well
+            self._used.clear()
+            return
+        batch = self._link.queue.batch
+        self._used.update((table, batch) for table in _tables(plan) if table in watched)
+
+    def note_released(self, tables: frozenset[str]) -> None:
+        """These were held until now."""
+        link = self._link
+        self._note_idle()
+        if link.transaction_status != IDLE or len(link.queue):
+            self._behind |= {table for table in tables if not self._has_lock(table)}
+
+    @property
+    def is_concerned(self) -> bool:
+        """Whether any statement may have to wait, or to be refused."""
+        return bool(self._link.shared_catalog.held_tables or self._behind)
+
+    def _note_idle(self) -> None:
+        """Whether the server has said since that no transaction was open. What is in flight may have opened one."""
+        link = self._link
+        if link.idles != self._idles:
+            self._idles = link.idles
+            self._used.clear()
+        if link.transaction_status == IDLE and not len(link.queue):
+            self._behind.clear()
+
+    def _has_lock(self, table: str) -> bool:
+        """Whether the session's transaction has used the table, and is not over."""
+        link, batch = self._link, self._used.get(table)
+        if batch is None:
+            return False
+        return link.transaction_status == IN_TRANSACTION or (batch == link.queue.batch and not link.queue.is_synced)
+
+    def _check_snapshot(self) -> None:
+        """Raises Hold while the server is asked, Refusal if the transaction has one snapshot for all statements."""
+        link, question = self._link, self._question
+        if link.transaction_status == FAILED_TRANSACTION:
+            return  # the server says so
+        if question is None:
+            if link.queue.is_synced and len(link.queue):
+                raise Hold  # the transaction may be ending
+            question = self._question = IsolationQuestion()
+            question.ask(link)
+        if not question.is_done:
+            raise Hold
+        self._question = None
+        if not question.is_read_committed:
+            raise Refusal(
+                "could not serialize access: a column was sealed, or made plain, after the transaction began",
+                hint="The transaction might succeed if retried.",
+                sqlstate="40001",
+            )
+        self._behind.clear()
+
+
+def _tables(plan: Plan) -> Iterator[str]:
+    return (table for statement in plan.statements for table in statement.tables)
