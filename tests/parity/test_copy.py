@@ -13,6 +13,7 @@ from tests.session.conversations import bind, describe, execute, parse, query
 ITEMS = "COPY items FROM STDIN"
 PEOPLE = "COPY people (id, email, ssn, score) FROM STDIN"
 LINES = {ITEMS: b"100\tx\t1\n101\ty\\t\\\\\t\\N\n", PEOPLE: b"100\tplanted-x\t1-1\t1.5\n101\t\\N\t\\N\t\\N\n"}
+BAD = {ITEMS: b"no number\tx\t1\n", PEOPLE: b"no number\tplanted-y\t1-1\t1.5\n"}
 BOTH = pytest.mark.parametrize("sql", [ITEMS, PEOPLE], ids=["plain", "protected"])
 
 
@@ -156,13 +157,11 @@ def test_binary_in(pair: Pair) -> None:
 class TestSyncAmongDataThatFail:
     """The server ignores a Sync while the COPY lives, and answers it once the COPY has failed."""
 
-    BAD = {ITEMS: b"no number\tx\t1\n", PEOPLE: b"no number\tplanted-y\t1-1\t1.5\n"}
-
     @pytest.mark.parametrize("places", ["before", "behind", "around", "many"])
     @pytest.mark.parametrize("end", [COPY_DONE, b""], ids=["done", "open"])
     def test_simple(self, pair: Pair, sql: str, places: str, end: bytes) -> None:
         pair.ignored = frozenset("FLRW")
-        good, bad = data(LINES[sql]), data(self.BAD[sql])
+        good, bad = data(LINES[sql]), data(BAD[sql])
         before = SYNC if places in ("before", "around") else b""
         behind = {"before": b"", "behind": SYNC, "around": SYNC, "many": SYNC + good + SYNC + SYNC}[places]
         self.check(pair, query(sql), before + good + bad + behind + good + end)
@@ -170,7 +169,7 @@ class TestSyncAmongDataThatFail:
     @pytest.mark.parametrize("behind", [1, 2])
     def test_extended(self, pair: Pair, sql: str, behind: int) -> None:
         pair.ignored = frozenset("FLRW")
-        good, bad = data(LINES[sql]), data(self.BAD[sql])
+        good, bad = data(LINES[sql]), data(BAD[sql])
         start = parse(sql) + bind() + execute() + SYNC
         self.check(pair, start, good + bad + SYNC * behind + good + COPY_DONE + SYNC)
 
