@@ -139,8 +139,8 @@ class TestChanged:
             good[:-1],
             good + b"\0",
             b"\0" * len(good),
-            b"planted-a",
-            b"planted-" + b"a" * 80,
+            b"forged-a",
+            b"forged-" + b"a" * 80,
         ]
         said = set()
         for value in changed:
@@ -156,7 +156,7 @@ class TestChanged:
         put(db, good[:2] + bytes([good[2] ^ 0x40]) + good[3:], is_checked=False)
         assert error_of(db).sqlstate in ("XX001", "58030")
 
-    @pytest.mark.parametrize("value", [b"", b"planted-a", b"\1", b"\1" * 20])
+    @pytest.mark.parametrize("value", [b"", b"forged-a", b"\1", b"\1" * 20])
     def test_the_column_itself_refuses_what_is_no_envelope(self, db: ProtectedDatabase, value: bytes) -> None:
         with pytest.raises(psycopg.errors.CheckViolation):
             put(db, value)
@@ -165,9 +165,12 @@ class TestChanged:
         put(db, stored(db)[:-1] + b"\0", is_checked=False)
         for query in ("UPDATE users SET note = 'x' WHERE id = 1 RETURNING email", "SELECT email, phone FROM users"):
             assert error_of(db, query).sqlstate == "XX001"
-        with db.connect() as connection, pytest.raises(psycopg.Error) as caught:
-            with connection.cursor().copy("COPY users (email) TO STDOUT") as copy:
-                list(copy)
+        with (
+            db.connect() as connection,
+            pytest.raises(psycopg.Error) as caught,
+            connection.cursor().copy("COPY users (email) TO STDOUT") as copy,
+        ):
+            list(copy)
         assert caught.value.sqlstate == "XX001"
 
 
