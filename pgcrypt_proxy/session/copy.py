@@ -55,17 +55,18 @@ def check_response(raw: bytes, plan: CopyPlan) -> None:
 
 
 def _replacer(
-    plan: CopyPlan, actions: Actions, server_version: int, checks: Checks | None = None
+    plan: CopyPlan, actions: Actions, link: Link, checks: Checks | None = None
 ) -> LineReplacer | BinaryReplacer:
     if plan.format.kind is CopyKind.BINARY:
-        return BinaryReplacer(actions, checks)
+        return BinaryReplacer(actions, checks, link.max_row_bytes)
     return LineReplacer(
         plan.format,
         plan.names,
         actions,
         is_output=not plan.is_from,
-        marker_ends_csv=server_version < MARKER_IS_DATA_IN_CSV,
+        marker_ends_csv=link.server_version < MARKER_IS_DATA_IN_CSV,
         checks=checks,
+        max_row_bytes=link.max_row_bytes,
     )
 
 
@@ -77,7 +78,7 @@ class CopyIn:
         self._link = link
         self._work = work
         actions, checks = _sealers(plan, link.values), copy_checks.of(plan, link.values)
-        self._replacer = _replacer(plan, actions, link.server_version, checks)
+        self._replacer = _replacer(plan, actions, link, checks)
         self.is_done = False
         self.has_failed = False
 
@@ -155,7 +156,7 @@ class CopyOut:
     def __init__(self, plan: CopyPlan, link: Link) -> None:
         format_code = int(plan.format.kind is CopyKind.BINARY)
         actions = tuple(None if column is None else link.values.opener(column, format_code) for column in plan.columns)
-        self._replacer = _replacer(plan, actions, link.server_version)
+        self._replacer = _replacer(plan, actions, link)
 
     def messages(self, run: bytes) -> bytes:
         """The CopyData messages for the client; `run` are whole ones of the server. Raises what opening raises."""

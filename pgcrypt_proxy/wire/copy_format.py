@@ -109,5 +109,5 @@ def earlier_problem(checks: Checks | None, values: Iterable[bytes | None]) -> Ba
 def row_too_long(limit: int) -> RowTooLong:
     return RowTooLong(
         f"a row of COPY data is longer than {limit} bytes",
-        hint="Insert the row by itself, its values as parameters.",
+        hint="Insert the row by itself, its values as parameters, or raise max_row_bytes.",
     )

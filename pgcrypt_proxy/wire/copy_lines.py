@@ -142,6 +142,8 @@ class LineReplacer:
         found = match(buffer, at)
         while found is not None:
             stop = found.end()
+            if stop - at > self._max_row_bytes:
+                return at, kept  # which is said where lines are looked at one by one
             self.line += buffer.count(eol, at, stop) if counts_inside else 1
             before = len(out), kept
             try:
@@ -161,6 +163,8 @@ class LineReplacer:
 
     def _whole_line(self, buffer: bytes, at: int, end: int, kept: int, out: list[bytes]) -> int:
         """One line by itself: a header, the first row, the last, or a wrong one. Returns what is kept from."""
+        if end - at > self._max_row_bytes:
+            raise row_too_long(self._max_row_bytes)
         if self._is_header:
             self._is_header = False
             if self._is_output:
