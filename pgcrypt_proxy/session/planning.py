@@ -289,9 +289,9 @@ class Planning:
         catalog = self._link.planner.catalog
         names = catalog.sensitive_names | catalog.tainted_functions
         if names and text_mentions(text.decode("latin-1"), names):
-            return refused(
-                Refusal("the statement is not valid in the client's encoding", hint="SET client_encoding TO 'UTF8'.")
-            )
+            sqlstate = "22021" if self._link.encoding.codec is not None else None  # as the server would say
+            hint = "SET client_encoding TO 'UTF8'."
+            return refused(Refusal("the statement is not valid in the client's encoding", hint=hint, sqlstate=sqlstate))
         return UNTOUCHED
 
     def _observed(self, planned: Planned, started: float) -> Planned:

@@ -78,6 +78,7 @@ from pgcrypt_proxy.session.question import Hold
 from pgcrypt_proxy.session.startup import Phase, Startup
 from pgcrypt_proxy.session.statements import Unsettled
 from pgcrypt_proxy.sql.planner import Planner
+from pgcrypt_proxy.wire.copy_format import MAX_ROW_BYTES
 
 MAX_MESSAGE_BYTES = 0x3FFFFFFF  # MaxAllocSize - 1 in postgres
 
@@ -100,9 +101,17 @@ class Session:
         login: LoginRules | None = None,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         may_watch: Callable[[], bool] = lambda: True,
+        max_row_bytes: int = MAX_ROW_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._link = Link(planner, keyring, observer, max_message_bytes=max_message_bytes, clock=clock)
+        self._link = Link(
+            planner,
+            keyring,
+            observer,
+            max_message_bytes=max_message_bytes,
+            max_row_bytes=max_row_bytes,
+            clock=clock,
+        )
         self._startup = Startup(
             self._link,
             database_name=database_name,
