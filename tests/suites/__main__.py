@@ -77,7 +77,7 @@ def _ran(suite: Suite, folder: Path, name: str, short: bool) -> dict[str, outcom
                 subprocess.run(
                     suite.command(run),
                     cwd=folder,
-                    env={**place.environment(), **suite.environment},
+                    env={**place.environment(), "PYTHONPATH": str(Path(__file__).parents[2]), **suite.environment},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

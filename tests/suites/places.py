@@ -18,9 +18,12 @@ from tests.suites.suite import DATABASE, Place, Suite
 DIRECT, UNRULED, ARMED = "direct", "no rules", "armed"
 PLACES = (DIRECT, UNRULED, ARMED)
 
-#: A table that no suite uses, in every place, so that all see the same tables.
-PEOPLE = "CREATE TABLE public.pgcrypt_people (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, email text, name text)"
-RULE = "{table: public.pgcrypt_people, column: email, type: text, search: [equality]}"
+#: A table that no suite uses, in every place, so that all see the same tables. Not in public, which suites empty.
+PEOPLE = (
+    "CREATE SCHEMA pgcrypt_suites",
+    "CREATE TABLE pgcrypt_suites.pgcrypt_people (id bigint PRIMARY KEY, email text, name text)",
+)
+RULE = "{table: pgcrypt_suites.pgcrypt_people, column: email, type: text, search: [equality]}"
 
 #: As suites expect it of a server: no JIT where they measure, enough connections for their pools.
 SERVER_SETTINGS = {"log_statement": "none", "log_connections": "off", "jit": "off", "max_connections": "120"}
@@ -31,7 +34,7 @@ def opened(name: str, suite: Suite, folder: Path) -> Iterator[Place]:
     """That place, made for this suite. `folder` takes the proxy's rules and keys."""
     with servers.running(servers.chosen_flavour(), {**SERVER_SETTINGS, **suite.settings}) as server:
         with server.connect(DATABASE) as connection:
-            for statement in (PEOPLE, *suite.prepare):
+            for statement in (*PEOPLE, *suite.prepare):
                 connection.execute(statement.encode())
         if name == DIRECT:
             yield Place(name, server.host, server.port)
@@ -41,5 +44,9 @@ def opened(name: str, suite: Suite, folder: Path) -> Iterator[Place]:
         running = start(settings_for(server, DATABASE, rules))
         try:
             yield Place(name, "127.0.0.1", running.port)
+            running.refresh_catalog()
+            armed = [column.is_armed for column in running.proxy.world.planner.catalog.protected_columns]
+            if armed != [True] * (name == ARMED):
+                raise AssertionError("the suite undid the rules: what ran through the proxy shows nothing")
         finally:
             running.stop()
