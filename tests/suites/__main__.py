@@ -21,6 +21,7 @@ from tests.suites.catalogue import SUITES
 from tests.suites.suite import Run, Suite
 
 EXCEPTIONS = Path(__file__).parent / "exceptions.yaml"
+PLUGINS = EXCEPTIONS.with_name("plugins")
 #: A run that takes longer is ended; what it did not run is missing.
 TIMEOUT_S = 3600
 SHOWN_LINES = 12
@@ -77,7 +78,7 @@ def _ran(suite: Suite, folder: Path, name: str, short: bool) -> dict[str, outcom
                 subprocess.run(
                     suite.command(run),
                     cwd=folder,
-                    env={**place.environment(), "PYTHONPATH": str(Path(__file__).parents[2]), **suite.environment},
+                    env={**place.environment(), "PYTHONPATH": str(PLUGINS), "SUITE_RESULTS": str(results), **suite.environment},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

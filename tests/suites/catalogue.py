@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.suites.suite import DATABASE, USER, Run, Suite
+from tests.suites.suite import DATABASE, SECOND_DATABASE, USER, Run, Suite
 
 _HERE = Path(__file__).parent
 
@@ -26,7 +26,7 @@ def _asyncpg(run: Run) -> list[str]:
     )
     ini = str(_HERE / "empty.ini")
     files = [f"tests/test_{name}.py" for name in names] or ["tests"]
-    return _pytest(run, "-c", ini, "-p", "tests.suites.one_database", "--ignore=tests/test__sourcecode.py", *files)
+    return _pytest(run, "-c", ini, "-p", "one_database", "--ignore=tests/test__sourcecode.py", *files)
 
 
 ASYNCPG = Suite(
@@ -40,8 +40,10 @@ ASYNCPG = Suite(
 
 
 def _sqlalchemy(run: Run) -> list[str]:
-    url = f"postgresql+psycopg://{USER}@{run.place.host}:{run.place.port}/{DATABASE}"
-    return _pytest(run, f"--dburi={url}", "--maxfail=0", "test/dialect/test_suite.py", *(() if run.short else ("test/dialect/postgresql",)))
+    url = f"postgresql+psycopg://{USER}:unasked@{run.place.host}:{run.place.port}/{DATABASE}"
+    postgresql = [f"test/dialect/postgresql/test_{name}.py" for name in ("on_conflict", "query", "reflection")]
+    files = postgresql if run.short else ["test/dialect/postgresql"]
+    return _pytest(run, f"--dburi={url}", "--maxfail=0", "test/dialect/test_suite.py", *files)
 
 
 SQLALCHEMY = Suite(
@@ -75,4 +77,47 @@ PG8000 = Suite(
     settings={"max_prepared_transactions": "20"},
 )
 
-SUITES = {suite.name: suite for suite in (ASYNCPG, SQLALCHEMY, PG8000)}
+#: The applications of Django's tests whose tests are about what is said to the database.
+_DJANGO_SHORT = ("backends", "transactions", "introspection", "inspectdb", "bulk_create", "select_for_update")
+_DJANGO = (
+    *_DJANGO_SHORT,
+    "aggregation",
+    "basic",
+    "constraints",
+    "custom_pk",
+    "datatypes",
+    "db_functions",
+    "delete",
+    "expressions",
+    "get_or_create",
+    "indexes",
+    "lookup",
+    "migrations",
+    "model_fields",
+    "postgres_tests",
+    "queries",
+    "raw_query",
+    "schema",
+    "transaction_hooks",
+    "update",
+)
+
+
+def _django(run: Run) -> list[str]:
+    options = ["--settings=django_suite", "--keepdb", "--noinput", "--parallel=1"]
+    return [sys.executable, "tests/runtests.py", *options, *(_DJANGO_SHORT if run.short else _DJANGO)]
+
+
+DJANGO = Suite(
+    "django",
+    "django",
+    parts=("tests",),
+    command=_django,
+    sha256={"5.2.19": "ad03d8abc51dbff95ebf34b27123cf0c26a3b62db7ba0cd520783686362533d1"},
+    prepare=(
+        'CREATE COLLATION public."sv-x-icu" FROM "C"',  # the embedded server is built without ICU
+        f"CREATE DATABASE {SECOND_DATABASE} TEMPLATE {DATABASE}",
+    ),
+)
+
+SUITES = {suite.name: suite for suite in (ASYNCPG, SQLALCHEMY, PG8000, DJANGO)}

@@ -37,13 +37,13 @@ def opened(name: str, suite: Suite, folder: Path) -> Iterator[Place]:
             for statement in (*PEOPLE, *suite.prepare):
                 connection.execute(statement.encode())
         if name == DIRECT:
-            yield Place(name, server.host, server.port)
+            yield Place(name, server.port, server.port)
             return
         rules, _ = write_rules(folder, RULE if name == ARMED else "")
         scenario.seal_columns(server, DATABASE, rules)
         running = start(settings_for(server, DATABASE, rules))
         try:
-            yield Place(name, "127.0.0.1", running.port)
+            yield Place(name, running.port, server.port)
             running.refresh_catalog()
             armed = [column.is_armed for column in running.proxy.world.planner.catalog.protected_columns]
             if armed != [True] * (name == ARMED):

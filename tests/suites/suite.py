@@ -8,16 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 DATABASE = "postgres"  # suites connect to it by name, and a proxy serves one database
+SECOND_DATABASE = "suites_second"  # for suites that want two: never behind a proxy
 USER = "postgres"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a suite runs: a server, or a proxy before one."""
+    """Where a suite runs: a server, or a proxy before one. `server_port` is the server's own."""
 
     name: str
-    host: str
     port: int
+    server_port: int
+    host: str = "127.0.0.1"
 
     def environment(self) -> dict[str, str]:
         """This process's, with libpq's variables leading here."""
@@ -29,6 +31,8 @@ class Place:
             "PGUSER": USER,
             "PGDATABASE": DATABASE,
             "PGSSLMODE": "disable",
+            "SUITE_SERVER_PORT": str(self.server_port),
+            "SUITE_SECOND_DATABASE": SECOND_DATABASE,
         }
 
 
