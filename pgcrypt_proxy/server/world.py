@@ -20,7 +20,7 @@ from pgcrypt_proxy.crypto.keyring import Keyring
 from pgcrypt_proxy.crypto.providers import KekProvider, make_provider
 from pgcrypt_proxy.crypto.providers.metered import Metered
 from pgcrypt_proxy.errors import ConfigError, PgcryptError, PolicyError, Refusal
-from pgcrypt_proxy.ops import catalog_loader, sealed_types
+from pgcrypt_proxy.ops import catalog_loader, catalog_lookup, sealed_types
 from pgcrypt_proxy.ops.keyring_store import Providers, make_providers
 from pgcrypt_proxy.policy.load import load
 from pgcrypt_proxy.policy.model import Policy
@@ -65,6 +65,8 @@ class World:
         self._clock = clock
         self._make_provider = make_provider
         self._database = Database(settings.database_url, connect_timeout_s=int(settings.connect_timeout_s))
+        # A lookup does not wait for a load.
+        self._lookups = Database(settings.database_url, connect_timeout_s=int(settings.connect_timeout_s), channels=())
         self._version = 0
         self._subscribers: set[Callable[[WorldChanged], None]] = set()
         self._refreshing: asyncio.Task[str | None] | None = None
@@ -147,6 +149,15 @@ class World:
             self._refreshing = asyncio.ensure_future(self._refresh_catalog())
         return await asyncio.shield(self._refreshing)
 
+    async def look_up(self, names: frozenset[str], *, but_plain: bool) -> str | None:
+        """Load the catalog anew if it would say something new of these relations (`ops.catalog_lookup`)."""
+        try:
+            if not await self._lookups.run(lambda c: catalog_lookup.matters(c, names, but_plain=but_plain)):
+                return None
+        except PgcryptError as error:
+            log.failure("relations not looked up", error)
+        return await self.refresh_catalog()
+
     async def _refresh_catalog(self) -> str | None:
         policy = self.policy
         try:
@@ -222,6 +233,7 @@ class World:
     def close(self) -> None:
         if self._keys is not None:
             self._keys.close()
+        self._lookups.close()
         self._database.close()
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from pgcrypt_proxy.errors import Refusal
-from pgcrypt_proxy.session.commands import UNNUMBERED, RefreshCatalog
+from pgcrypt_proxy.session.commands import UNNUMBERED, LookUpRelations
 from pgcrypt_proxy.session.events import WorldChanged
 from pgcrypt_proxy.session.link import FAILED_TRANSACTION, Link
 from pgcrypt_proxy.session.question import Question
@@ -110,8 +110,8 @@ class Planning:
         self._shape_question: ShapeQuestion | None = None
         self._is_refreshed = False
         self._is_awaiting_refresh = False
-        #: when the catalog was last asked about a relation that it lacks
-        self._asked_about: dict[RelationName, float] = {}
+        #: when the catalog was last asked about a relation that it lacks; True: plain tables were left out
+        self._asked_about: dict[tuple[RelationName, bool], float] = {}
 
     def plan(self, text: bytes, *, extended: bool) -> Planned:
         """The plan of a statement's bytes. Raises Hold while an answer is awaited."""
@@ -135,7 +135,7 @@ class Planning:
         resolved = question.answers if question is not None else None
         found, unknown = self._plan_and_unknown(sql, extended, resolved)
         if not is_under_way and not self._is_refreshed:
-            self._await_catalog(unknown)
+            self._await_catalog(unknown, is_untouched=isinstance(found, Plan) and found.is_untouched)
         if isinstance(found, NeedsNames):
             found = self._ask(found, question)
         if found.is_optional and (link.reads_storage or link.is_in_doubt or not link.encoding.is_rewritable):
@@ -245,15 +245,18 @@ class Planning:
             standard_conforming_strings=link.standard_conforming_strings and not link.is_in_doubt,
         )
 
-    def _await_catalog(self, unknown: frozenset[RelationName]) -> None:
-        """Raises Hold, for a newer catalog, unless it was asked about each of these a moment ago."""
+    def _await_catalog(self, unknown: frozenset[RelationName], *, is_untouched: bool) -> None:
+        """Raises Hold, for a newer catalog, unless it was asked about each of these a moment ago.
+
+        What was asked for a statement that is untouched leaves out plain tables, and counts for such statements only.
+        """
         now = self._link.clock()
-        recent = {n: at for n, at in self._asked_about.items() if now - at < MIN_REFRESH_INTERVAL_S}
-        if unknown <= recent.keys():
+        recent = {asked: at for asked, at in self._asked_about.items() if now - at < MIN_REFRESH_INTERVAL_S}
+        if all((name, False) in recent or (is_untouched and (name, True) in recent) for name in unknown):
             return
-        self._asked_about = recent | dict.fromkeys(unknown, now)
+        self._asked_about = recent | {(name, is_untouched): now for name in unknown}
         self._is_awaiting_refresh = True
-        self._link.commands.append(RefreshCatalog(wait=True))
+        self._link.commands.append(LookUpRelations(frozenset(name for _, name in unknown), but_plain=is_untouched))
         raise Hold
 
     def _ask(self, needed: NeedsNames, asked: NameQuestion | None) -> Plan:

@@ -78,7 +78,12 @@ def _ran(suite: Suite, folder: Path, name: str, short: bool) -> dict[str, outcom
                 subprocess.run(
                     suite.command(run),
                     cwd=folder,
-                    env={**place.environment(), "PYTHONPATH": str(PLUGINS), "SUITE_RESULTS": str(results), **suite.environment},
+                    env={
+                        **place.environment(),
+                        "PYTHONPATH": str(PLUGINS),
+                        "SUITE_RESULTS": str(results),
+                        **suite.environment,
+                    },
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

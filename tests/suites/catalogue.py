@@ -12,7 +12,15 @@ _HERE = Path(__file__).parent
 
 def _pytest(run: Run, *arguments: str) -> list[str]:
     """pytest as the suite's own, without this project's settings and plugins that change tests."""
-    plugins = [f"--override-ini=cache_dir={run.results.parent}/cache", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:asyncio"]
+    plugins = [
+        f"--override-ini=cache_dir={run.results.parent}/cache",
+        "-p",
+        "no:randomly",
+        "-p",
+        "no:xdist",
+        "-p",
+        "no:asyncio",
+    ]
     plugins += ["--continue-on-collection-errors"]
     options = ["-q", "--timeout=120", f"--junitxml={run.results}", f"--rootdir={run.folder}"]
     return [sys.executable, "-s", "-m", "pytest", *plugins, *options, *arguments]
@@ -36,7 +44,6 @@ ASYNCPG = Suite(
     command=_asyncpg,
     sha256={"0.32.0": "45e64e56714d888330b884aad1dfb363d0bf43fb343e3d1a8968525f3bade478"},
 )
-
 
 
 def _sqlalchemy(run: Run) -> list[str]:
@@ -94,7 +101,6 @@ _DJANGO = (
     "lookup",
     "migrations",
     "model_fields",
-    "postgres_tests",
     "queries",
     "raw_query",
     "schema",

@@ -13,7 +13,6 @@ from typing import Any
 from django.test.runner import DiscoverRunner
 
 
-
 def _database(name: str, port: str) -> dict[str, Any]:
     return {
         "ENGINE": "django.db.backends.postgresql",
