@@ -315,9 +315,11 @@ class Connection:
         self._finish_if_gone()
 
     async def _refresh_catalog(self, command: RefreshCatalog) -> None:
+        if not command.wait:
+            self._world.want_catalog()
+            return
         error = await self._world.refresh_catalog()
-        if command.wait:
-            self.feed(WorldChanged(self._world.planner, self._world.keyring, error, answers=command.number))
+        self.feed(WorldChanged(self._world.planner, self._world.keyring, error, answers=command.number))
 
     async def _look_up_relations(self, command: LookUpRelations) -> None:
         error = await self._world.look_up(command.names, but_plain=command.but_plain)

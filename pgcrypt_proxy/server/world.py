@@ -35,6 +35,7 @@ from pgcrypt_proxy.sql.planner import Planner
 
 TICK_S = 0.5
 RETRY_S = 2.0
+MAX_REST_S = 0.5
 
 ProviderMaker = Callable[[str, Mapping[str, str]], KekProvider]
 
@@ -70,6 +71,8 @@ class World:
         self._version = 0
         self._subscribers: set[Callable[[WorldChanged], None]] = set()
         self._refreshing: asyncio.Task[str | None] | None = None
+        self._wanted: asyncio.Task[None] | None = None
+        self._rested_at = 0.0
         self._keys: KeyKeeper | None = None
         self.policy: Policy
         self.planner: Planner
@@ -149,6 +152,19 @@ class World:
             self._refreshing = asyncio.ensure_future(self._refresh_catalog())
         return await asyncio.shield(self._refreshing)
 
+    def want_catalog(self) -> asyncio.Task[None]:
+        """Load the catalog anew soon, which nobody has to wait for: DDL that goes on leaves as much time as it takes."""
+        if self._wanted is None or self._wanted.done():
+            self._wanted = asyncio.ensure_future(self._refresh_rested())
+        return self._wanted
+
+    async def _refresh_rested(self) -> None:
+        if self._refreshing is not None and not self._refreshing.done():
+            await asyncio.wait([self._refreshing])
+        await asyncio.sleep(self._rested_at - time.monotonic())
+        self._wanted = None  # who wants it from now on wants the next one
+        await self.refresh_catalog()
+
     async def look_up(self, names: frozenset[str], *, but_plain: bool) -> str | None:
         """Load the catalog anew if it would say something new of these relations (`ops.catalog_lookup`)."""
         try:
@@ -160,6 +176,7 @@ class World:
 
     async def _refresh_catalog(self) -> str | None:
         policy = self.policy
+        started = time.monotonic()
         try:
             catalog = await self._database.run(lambda c: self._load_catalog(c, policy))
         except PgcryptError as error:
@@ -168,6 +185,9 @@ class World:
             if isinstance(error, PolicyError) and self.planner.blocked is None and policy is self.policy:
                 self._block(error)
             return "the catalog could not be read"
+        finally:
+            now = time.monotonic()
+            self._rested_at = now + min(now - started, MAX_REST_S)
         self._metrics.catalog_loads.labels("ok").inc()
         if policy is not self.policy:  # the rules were reloaded meanwhile: what was loaded is not theirs
             return await self._refresh_catalog()
@@ -206,11 +226,13 @@ class World:
                     await self.keys.tick(_data_classes(self.policy))
                     if CATALOG_CHANNEL in heard or time.monotonic() >= next_poll:
                         next_poll = time.monotonic() + self._settings.catalog_poll_s
-                        await self.refresh_catalog()
+                        await asyncio.shield(self.want_catalog())
                 except PgcryptError as error:
                     log.failure("upkeep failed", error)
                     await asyncio.sleep(RETRY_S)
         finally:
+            if self._wanted is not None:
+                self._wanted.cancel()
             await self.keys.stop()
 
     async def prepare_rules(self, paths: Sequence[Path]) -> NewRules:
