@@ -32,7 +32,7 @@ SELECT EXISTS (
           AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal)
       )
 )
-"""
+"""  # noqa: S608
 
 
 def matters(connection: psycopg.Connection, names: Iterable[str], *, but_plain: bool) -> bool:

@@ -30,7 +30,7 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE {LOADED}
 ORDER BY c.oid, a.attnum
-"""
+"""  # noqa: S608
 
 SEALED_DOMAINS = r"""
 SELECT t.oid::bigint, pg_catalog.substr(t.typname, 8)::int

@@ -153,7 +153,7 @@ class World:
         return await asyncio.shield(self._refreshing)
 
     def want_catalog(self) -> asyncio.Task[None]:
-        """Load the catalog anew soon, which nobody has to wait for: DDL that goes on leaves as much time as it takes."""
+        """Load the catalog anew soon; nobody has to wait for it. Between such loads is as much time as they take."""
         if self._wanted is None or self._wanted.done():
             self._wanted = asyncio.ensure_future(self._refresh_rested())
         return self._wanted

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from pgcrypt_proxy.errors import Refusal
-from pgcrypt_proxy.session.commands import UNNUMBERED, LookUpRelations
+from pgcrypt_proxy.session.commands import UNNUMBERED, LookUpRelations, RefreshCatalog
 from pgcrypt_proxy.session.events import WorldChanged
 from pgcrypt_proxy.session.link import FAILED_TRANSACTION, Link
 from pgcrypt_proxy.session.question import Question
@@ -26,7 +26,7 @@ from pgcrypt_proxy.session.reply_queue import Request
 from pgcrypt_proxy.session.results import drift
 from pgcrypt_proxy.session.shape import ShapeQuestion
 from pgcrypt_proxy.session.statements import RESERVED_PREFIX, Statement
-from pgcrypt_proxy.sql.mention import RelationName, text_mentions
+from pgcrypt_proxy.sql.mention import ANY_RELATIONS, RelationName, text_mentions
 from pgcrypt_proxy.sql.plan import UNTOUCHED, NeedsNames, Plan, StatementPlan
 from pgcrypt_proxy.sql.planner import REFUSED_STATEMENT
 from pgcrypt_proxy.wire.frontend import Bind, Close, Execute, Parse
@@ -250,6 +250,10 @@ class Planning:
 
         What was asked for a statement that is untouched leaves out plain tables, and counts for such statements only.
         """
+        if unknown == ANY_RELATIONS:
+            self._is_awaiting_refresh = True
+            self._link.commands.append(RefreshCatalog(wait=True))
+            raise Hold
         now = self._link.clock()
         recent = {asked: at for asked, at in self._asked_about.items() if now - at < MIN_REFRESH_INTERVAL_S}
         if all((name, False) in recent or (is_untouched and (name, True) in recent) for name in unknown):

@@ -263,6 +263,16 @@ def test_a_lookup_that_fails_loads_the_catalog(db: ProtectedDatabase, monkeypatc
         assert db.running.proxy.world._version > before
 
 
+def test_a_long_text_never_rides_on_an_old_catalog(db: ProtectedDatabase) -> None:
+    filler = "/*" + "x" * (1 << 20) + "*/"
+    with db.connect() as connection, db.direct() as direct:
+        connection.execute("INSERT INTO users VALUES (1, 'a@x', 'A')")
+        direct.execute("SET session_replication_role TO replica")  # no event trigger tells of the view
+        assert refusal_of(connection, f"SELECT 1 {filler}") == ""
+        direct.execute("CREATE VIEW mail AS SELECT email FROM users")
+        assert refusal_of(connection, f"SELECT * FROM mail {filler}") == "54001"
+
+
 def test_loads_that_nobody_waits_for_are_one(db: ProtectedDatabase) -> None:
     world = db.running.proxy.world
 

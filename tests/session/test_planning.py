@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from pgcrypt_proxy.session.commands import LookUpRelations
+from pgcrypt_proxy.session.commands import LookUpRelations, RefreshCatalog
 from pgcrypt_proxy.session.events import Side, WorldChanged
 from pgcrypt_proxy.session.from_frontend import REFUSED_BIND, REFUSED_QUERY
 from pgcrypt_proxy.session.planning import NAME_QUESTION, OWN_NAME
+from pgcrypt_proxy.sql.mention import ANY_RELATIONS
 from pgcrypt_proxy.sql.plan import UNTOUCHED, NeedsNames, Plan, StatementPlan
 from pgcrypt_proxy.wire.frontend import FLUSH, SYNC, Close, Query
 from tests.helpers.playbook import backend, frontend, to_backend, to_frontend
@@ -149,6 +150,14 @@ def test_another_unknown_relation_never_rides_on_the_last_refresh():
     play >> frontend(query("SELECT both")) << NEW_LOOKED_UP
     play >> refreshed << to_backend(query("SELECT both"))
     play >> frontend(query("SELECT new"), query("SELECT both")) << to_backend(query("SELECT new"), query("SELECT both"))
+
+
+def test_a_text_that_may_name_any_relation_waits_for_a_newer_catalog_each_time():
+    play = talk(unknown={"SELECT long": ANY_RELATIONS})
+    loaded = WorldChanged(play.planner.as_planner, play.keyring.as_keyring, answers=0)
+    for _ in range(2):
+        play >> frontend(query("SELECT long")) << RefreshCatalog(wait=True)
+        play >> loaded << to_backend(query("SELECT long"))
 
 
 def test_a_lookup_for_untouched_statements_does_not_count_for_others():

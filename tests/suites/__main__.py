@@ -1,4 +1,4 @@
-"""`python -m tests.suites [--short] [suite ...]`: other projects' tests must pass through the proxy where they pass direct.
+"""`python -m tests.suites [--short] [suite ...]`: other projects' tests that pass direct must pass through the proxy.
 
 Exit status 1 when a test that passes direct fails in another place and is not in `exceptions.yaml`.
 """

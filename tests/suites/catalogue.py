@@ -93,7 +93,6 @@ _DJANGO = (
     "constraints",
     "custom_pk",
     "datatypes",
-    "db_functions",
     "delete",
     "expressions",
     "get_or_create",

@@ -42,7 +42,7 @@ def unpacked(suite: Suite, cache: Path = CACHE) -> Path:
     shutil.rmtree(partial, ignore_errors=True)
     with tarfile.open(archive) as tar:
         for member in tar.getmembers():
-            top, _, path = member.name.partition("/")
+            _, _, path = member.name.partition("/")
             if any(path == part or path.startswith(f"{part}/") for part in suite.parts):
                 member.name = path
                 tar.extract(member, partial, filter="data")
