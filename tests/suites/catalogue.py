@@ -12,33 +12,24 @@ _HERE = Path(__file__).parent
 
 def _pytest(run: Run, *arguments: str) -> list[str]:
     """pytest as the suite's own, without this project's settings and plugins that change tests."""
-    plugins = [
-        f"--override-ini=cache_dir={run.results.parent}/cache",
-        "-p",
-        "no:randomly",
-        "-p",
-        "no:xdist",
-        "-p",
-        "no:asyncio",
-    ]
-    plugins += ["--continue-on-collection-errors"]
-    options = ["-q", "--timeout=120", f"--junitxml={run.results}", f"--rootdir={run.folder}"]
-    return [sys.executable, "-s", "-m", "pytest", *plugins, *options, *arguments]
+    plugins = [argument for name in ("randomly", "xdist", "asyncio") for argument in ("-p", f"no:{name}")]
+    options = ["-q", "--timeout=120", "--continue-on-collection-errors", f"--junitxml={run.results}"]
+    places = [f"--rootdir={run.folder}", f"--override-ini=cache_dir={run.results.parent}/cache"]
+    return [sys.executable, "-s", "-m", "pytest", *plugins, *options, *places, *arguments]
+
+
+_ASYNCPG_SHORT = ("execute", "codecs", "prepare", "cursor", "copy", "transaction", "cancellation", "listeners")
 
 
 def _asyncpg(run: Run) -> list[str]:
-    names = (
-        ("execute", "codecs", "prepare", "cursor", "copy", "transaction", "cancellation", "listeners")
-        if run.short
-        else ()
-    )
-    ini = str(_HERE / "empty.ini")
-    files = [f"tests/test_{name}.py" for name in names] or ["tests"]
-    return _pytest(run, "-c", ini, "-p", "one_database", "--ignore=tests/test__sourcecode.py", *files)
+    files = [f"tests/test_{name}.py" for name in _ASYNCPG_SHORT] if run.short else ["tests"]
+    left_out = "--ignore=tests/test__sourcecode.py"  # flake8 and mypy
+    return _pytest(run, "-c", str(_HERE / "empty.ini"), "-p", "one_database", left_out, *files)
 
 
 ASYNCPG = Suite(
     "asyncpg",
+    "all, save flake8's and mypy's",
     "asyncpg",
     parts=("tests",),
     command=_asyncpg,
@@ -55,6 +46,7 @@ def _sqlalchemy(run: Run) -> list[str]:
 
 SQLALCHEMY = Suite(
     "sqlalchemy",
+    "`test/dialect/test_suite.py`, `test/dialect/postgresql`, by psycopg",
     "sqlalchemy",
     parts=("test", "lib/sqlalchemy/testing/plugin", "setup.cfg", "pyproject.toml"),
     command=_sqlalchemy,
@@ -71,11 +63,15 @@ SQLALCHEMY = Suite(
 
 def _pg8000(run: Run) -> list[str]:
     folders = ("test/native", "test/dbapi") if run.short else ("test",)
-    return _pytest(run, "-c", str(_HERE / "empty.ini"), *folders)
+    slow = ["--deselect=test/native/test_query.py::test_max_parameters"] if run.short else []
+    # They want lines in pg_hba.conf and TLS; and pytest-benchmark.
+    left_out = ["--ignore-glob=*/auth", "--ignore-glob=*/test_benchmarks.py"]
+    return _pytest(run, "-c", str(_HERE / "empty.ini"), *left_out, *slow, *folders)
 
 
 PG8000 = Suite(
     "pg8000",
+    "all, save `auth` and `test_benchmarks.py`",
     "pg8000",
     parts=("test", "README.md"),
     command=_pg8000,
@@ -115,6 +111,7 @@ def _django(run: Run) -> list[str]:
 
 DJANGO = Suite(
     "django",
+    ", ".join(f"`{name}`" for name in _DJANGO),
     "django",
     parts=("tests",),
     command=_django,

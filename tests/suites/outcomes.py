@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -34,6 +35,17 @@ def read(results: Path) -> dict[str, Outcome]:
         if before is None or before.kind != FAILED:
             found[name] = outcome
     return found
+
+
+def counts(found: Outcomes) -> Counter[str]:
+    """How many of each kind."""
+    return Counter(outcome.kind for outcome in found.values())
+
+
+def better(first: Outcomes, second: Outcomes, tests: Iterable[str]) -> dict[str, Outcome]:
+    """The outcomes of `first`, but those of `tests` as in `second` where they passed there."""
+    passed = {test: second[test] for test in tests if test in second and second[test].kind == PASSED}
+    return {**first, **passed}
 
 
 def _outcome(case: ElementTree.Element) -> Outcome:

@@ -48,13 +48,14 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """Tests of another project, of the version that is installed here.
+    """Tests of another project, of the version that is installed here. `about` says which.
 
     `parts` are the folders and files of its sdist that are needed. `command` is run in the folder they are unpacked
     in, and writes JUnit XML to `results`. `prepare` is SQL for the server, before any proxy starts.
     """
 
     name: str
+    about: str
     distribution: str
     parts: tuple[str, ...]
     command: Callable[[Run], list[str]]
