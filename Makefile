@@ -1,7 +1,7 @@
 # Every target works from a bare checkout: it makes .venv first, and again when pyproject.toml changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types imports bench fuzz atheris sanitized clean
+.PHONY: help demo test suites check format lint types imports bench fuzz atheris sanitized clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,6 +21,9 @@ PYTEST_ARGS ?=
 MINUTES ?= 5
 FUZZ_ARGS ?=
 
+# Which tests of other projects `make suites` runs: make suites SUITES_ARGS="--short asyncpg"
+SUITES_ARGS ?=
+
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
@@ -29,6 +32,9 @@ demo: $(STAMP) ## See it work in a minute: a PostgreSQL, a proxy, an application
 
 test: $(STAMP) ## Run the tests against a real PostgreSQL that comes with the development dependencies
 	$(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+suites: $(STAMP) ## Run the tests of drivers and frameworks direct and through the proxy: SUITES_ARGS="--short asyncpg"
+	$(BIN)/python -m tests.suites $(SUITES_ARGS)
 
 check: lint types imports ## All that a change must pass: format, lint, types, layers, tests with coverage
 	$(MAKE) --no-print-directory test PYTEST_ARGS="--cov --cov-report=term $(PYTEST_ARGS)"

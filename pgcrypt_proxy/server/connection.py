@@ -21,9 +21,11 @@ from pgcrypt_proxy.server.sockets import Keepalive, tune
 from pgcrypt_proxy.server.upstream import ConnectFailed, Upstream
 from pgcrypt_proxy.server.world import World
 from pgcrypt_proxy.session.commands import (
+    UNNUMBERED,
     CloseConnection,
     Command,
     FindAccount,
+    LookUpRelations,
     NoteFailedLogin,
     OpenBackend,
     RefreshCatalog,
@@ -265,6 +267,8 @@ class Connection:
             self._start(self._relay_cancel(command.packet))
         elif isinstance(command, RefreshCatalog):
             self._start(self._refresh_catalog(command))
+        elif isinstance(command, LookUpRelations):
+            self._start(self._look_up_relations(command))
 
     def _start(self, work: object) -> None:
         task: asyncio.Task[None] = self._loop.create_task(work)  # type: ignore[arg-type]  # a coroutine
@@ -302,9 +306,15 @@ class Connection:
         self._finish_if_gone()
 
     async def _refresh_catalog(self, command: RefreshCatalog) -> None:
+        if not command.wait:
+            self._world.want_catalog()
+            return
         error = await self._world.refresh_catalog()
-        if command.wait:
-            self.feed(WorldChanged(self._world.planner, self._world.keyring, error, answers=command.number))
+        self.feed(WorldChanged(self._world.planner, self._world.keyring, error, answers=command.number))
+
+    async def _look_up_relations(self, command: LookUpRelations) -> None:
+        error = await self._world.look_up(command.names, but_plain=command.but_plain)
+        self.feed(WorldChanged(self._world.planner, self._world.keyring, error, answers=UNNUMBERED))
 
     def _start_tls(self, answer: bytes) -> None:
         transport, identity = self.frontend.transport, self._identity
