@@ -49,7 +49,9 @@ class Plan:
 
 
 LONG_PLAN = Plan(is_short=False, rounds=5, seconds=2, sizes=Sizes(), idle_connections=2000)
-SHORT_PLAN = Plan(is_short=True, rounds=3, seconds=1, sizes=SHORT, idle_connections=500, profile_seconds=3)
+SHORT_PLAN = Plan(
+    is_short=True, rounds=3, seconds=1, sizes=SHORT, idle_connections=500, resealed=50_000, profile_seconds=2
+)
 
 
 def main() -> int:
@@ -122,10 +124,9 @@ def _on_this_server(
                 statements.measure(results, here, rounds, 100 if plan.is_short else 400)
             if "bulk" in parts:
                 bulk.measure_selects(results, here, rounds, sizes)
-                bulk.measure_copy(results, here, server, rounds, sizes)
+                bulk.measure_copy(results, here, server, min(rounds, 3), sizes)
                 bulk.measure_growth(results, here)
             if "pgbench" in parts and program:
-                bulk.fill_looked_up(here, sizes)
                 cases = transactions.loopback_cases(short=plan.is_short)
                 transactions.measure(results, here, cases, program, rounds, plan.seconds, sizes)
     if "delayed" in parts and program:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.results import DIRECT, P50, PGBOUNCER, SEALED, THROUGHPUT, UNTOUCHED, Measurement, Results, Spread
+from bench.results import DIRECT, P50, PGBOUNCER, SEALED, THROUGHPUT, UNTOUCHED, About, Measurement, Results, Spread
 from bench.scripts import CRUD, LOOKUP, PREPARED
 
 TAX, END_TO_END, SATURATED = "1. encryption tax", "2. end to end", "3. saturated"
@@ -107,7 +107,7 @@ def _lookup(results: Results) -> list[Verdict]:
 
 
 def _absolute(results: Results) -> list[Verdict]:
-    wanted = (
+    wanted: tuple[tuple[str, About, float], ...] = (
         (GROWTH, {"figure": "growth", "value": "unindexed"}, 34.0),
         (GROWTH, {"figure": "growth", "value": "searchable"}, 50.0),
         (RESOURCES, {"figure": "idle memory"}, 64.0),
@@ -116,5 +116,5 @@ def _absolute(results: Results) -> list[Verdict]:
     return [
         Verdict(bar, f"{m.part}: {m.name}", SEALED, limit, True, m.spread(SEALED), m.unit)
         for bar, about, limit in wanted
-        for m in results.find(**about)  # type: ignore[arg-type]
+        for m in results.find(**about)
     ]

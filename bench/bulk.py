@@ -10,7 +10,7 @@ from psycopg import sql
 
 from bench.places import Place
 from bench.results import CIPHERTEXT, DIRECT, PGBOUNCER, SEALED, UNTOUCHED, Results, interleaved
-from bench.tables import KINDS, Sizes
+from bench.tables import Sizes
 from tests.helpers.servers import PostgresServer
 
 ALL = (DIRECT, CIPHERTEXT, PGBOUNCER, UNTOUCHED, SEALED)
@@ -22,7 +22,7 @@ PIECE = 65_536
 
 def select(connection: psycopg.Connection, columns: str, table: str, rows: int, *, binary: bool) -> float:
     """Reads a whole table with one statement; libpq takes the rows apart, nobody looks at them."""
-    query = sql.SQL("SELECT {} FROM {}").format(sql.SQL(columns), sql.Identifier(table))  # type: ignore[arg-type]
+    query = sql.SQL("SELECT {} FROM {}").format(sql.SQL(columns), sql.Identifier(table))
     started = time.perf_counter()
     result = connection.execute(query, binary=binary)
     seconds = time.perf_counter() - started
@@ -85,25 +85,13 @@ def measure_copy(results: Results, place: Place, server: PostgresServer, rounds:
             own.execute(sql.SQL("TRUNCATE {}").format(sql.Identifier(table)))
         return copy_in(connections[name], table, pieces), copy_out(connections[name], table, rows)
 
-    times = interleaved(names, rounds, run)
+    times = interleaved(names, rounds, run, warm_up=False)
     for number, direction in enumerate(("in", "out")):
         seconds = {name: [found[number] for found in values] for name, values in times.items()}
         case = f"COPY of {rows // 1000}k rows {direction}, 2 sealed"
         _add(results, "COPY", case, seconds, rows, copy=direction)
     for connection in connections.values():
         connection.close()
-
-
-def fill_looked_up(place: Place, sizes: Sizes) -> None:
-    """The tables for lookups, plain and sealed, the same values in both."""
-    lines = (f"{n}\t{1_000_000_000_000_000_000 + n}\tName{n}\n" for n in range(1, sizes.looked_up + 1))
-    pieces = _pieces("".join(lines).encode())
-    for name in (DIRECT, SEALED):
-        with place[name].connect() as connection:
-            copy_in(connection, f"looked_up_{place[name].kind}", pieces)
-    with place[DIRECT].connect() as connection:
-        for kind in KINDS:
-            connection.execute(f"VACUUM ANALYZE looked_up_{kind}".encode())
 
 
 def measure_growth(results: Results, place: Place) -> None:

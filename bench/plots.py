@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.bars import Verdict
-from bench.results import CONTESTANTS, P50, THROUGHPUT, Measurement, Results
+from bench.results import CONTESTANTS, P50, THROUGHPUT, About, Measurement, Results
 from bench.scripts import PREPARED
 
 COLOURS = ("#444444", "#999999", "#4c78a8", "#59a14f", "#e15759", "#8cd17d", "#ff9d9a")
@@ -21,7 +21,7 @@ def draw(folder: Path, stamp: str, results: Results, verdicts: list[Verdict]) ->
     mpl.use("Agg")
     from matplotlib import pyplot
 
-    loopback = {"protocol": PREPARED, "round_trip_ms": 0.0}
+    loopback: About = {"protocol": PREPARED, "round_trip_ms": 0.0}
     delayed = [m for m in results.find(figure=P50, protocol=PREPARED) if m.about["round_trip_ms"]]
     made = []
     for name, title, found in (

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 T = TypeVar("T")
+#: What a measurement says of itself, and bars and plots look for.
+About = dict[str, str | int | float]
 
 DIRECT, CIPHERTEXT, PGBOUNCER = "direct", "direct, ciphertext", "PgBouncer"
 UNTOUCHED, SEALED = "proxy untouched", "proxy sealed"
@@ -33,12 +35,12 @@ class Spread:
 
 @dataclass(slots=True)
 class Measurement:
-    """One figure of one workload: `values` by contestant, one for each round. `about` is what bars look for."""
+    """One figure of one workload: `values` by contestant, one for each round. Bars look for `about`."""
 
     part: str
     name: str
     unit: str
-    about: dict[str, str | int | float]
+    about: About
     values: dict[str, list[float]] = field(default_factory=dict)
 
     def spread(self, contestant: str) -> Spread:

@@ -18,7 +18,7 @@ _ids = itertools.count(10_000_000)
 
 
 def _timed(connection: psycopg.Connection, query: str, table: str, parameters: list[list[object]]) -> float:
-    statement = sql.SQL(query).format(table=sql.Identifier(table))  # type: ignore[arg-type]
+    statement = sql.SQL(query).format(table=sql.Identifier(table))
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters[0], prepare=True)
         started = time.perf_counter()

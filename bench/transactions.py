@@ -17,6 +17,7 @@ from bench.results import (
     THROUGHPUT,
     UNTOUCHED,
     UNTOUCHED_WORKERS,
+    About,
     Results,
     interleaved,
 )
@@ -50,7 +51,7 @@ def loopback_cases(*, short: bool) -> list[Case]:
     """The long form: every workload in every protocol with 1, 8 and 64 clients."""
     if short:
         chosen = [(SELECT_ONLY, PREPARED, 8), (SELECT_ONLY, PREPARED, 64), (TPCB, PREPARED, 8), (CRUD, PREPARED, 1)]
-        chosen += [(CRUD, PREPARED, 8), (CRUD, PREPARED, 64), (CRUD, EXTENDED, 8), (CRUD, SIMPLE, 8)]
+        chosen += [(CRUD, PREPARED, 8), (CRUD, PREPARED, 64), (CRUD, SIMPLE, 8)]
     else:
         chosen = [
             (workload, protocol, clients)
@@ -59,7 +60,7 @@ def loopback_cases(*, short: bool) -> list[Case]:
             for clients in (1, 8, 64)
         ]
     cases = [Case(*each, _contestants(*each)) for each in chosen]
-    return [*cases, Case(LOOKUP)]
+    return [*cases, Case(LOOKUP, contestants=(DIRECT, UNTOUCHED, SEALED))]
 
 
 def delayed_cases(*, short: bool) -> list[Case]:
@@ -82,18 +83,18 @@ def measure(
             ),
             warm_up=False,
         )
-        about = {
+        about: About = {
             "workload": case.workload,
             "protocol": case.protocol,
             "clients": case.clients,
             "round_trip_ms": place.round_trip_ms,
         }
         part = f"pgbench at {place.round_trip_ms:g} ms" if place.round_trip_ms else "pgbench"
-        for figure, unit, read in (
-            (THROUGHPUT, "tps", lambda run: run.tps),
-            (P50, "us", lambda run: run.p50_us),
-        ):
-            values = {name: [read(run) for run in found] for name, found in runs.items()}
+        of_all = {
+            (THROUGHPUT, "tps"): {name: [run.tps for run in found] for name, found in runs.items()},
+            (P50, "us"): {name: [run.p50_us for run in found] for name, found in runs.items()},
+        }
+        for (figure, unit), values in of_all.items():
             results.add(f"{part}, {figure}", f"{case.name}{where}", unit, values, figure=figure, **about)
         scripts = next(iter(runs.values()))[0].by_script
         if len(scripts) > 1:
