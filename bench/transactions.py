@@ -96,7 +96,8 @@ def measure(
         }
         for (figure, unit), values in of_all.items():
             results.add(f"{part}, {figure}", f"{case.name}{where}", unit, values, figure=figure, **about)
-        scripts = next(iter(runs.values()))[0].by_script
+        every = [run.by_script for found in runs.values() for run in found]
+        scripts = [script for script in every[0] if all(script in one for one in every)]
         if len(scripts) > 1:
             for script in scripts:
                 values = {n: [run.by_script[script] for run in found] for n, found in runs.items()}

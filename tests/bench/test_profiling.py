@@ -1,0 +1,37 @@
+"""What profilers print becomes shares, without this machine's paths."""
+
+from __future__ import annotations
+
+import cProfile
+from pathlib import Path
+
+from bench.profiling import cprofile, perf_lines, samples, top
+
+
+def test_py_spy_counts_the_innermost_frame() -> None:
+    counted = samples(
+        [
+            "main (/x/.venv/bin/serve:1);feed (/x/pgcrypt_proxy/server/connection.py:10) 3",
+            "main (/x/.venv/bin/serve:1) 1",
+            "run (/x/site-packages/uvloop/__init__.py:5);feed (/y/pgcrypt_proxy/server/connection.py:10) 4",
+            "",
+        ]
+    )
+    assert top(counted) == [
+        (87.5, "feed (pgcrypt_proxy/server/connection.py:10)"),
+        (12.5, "main (/x/.venv/bin/serve:1)"),
+    ]
+
+
+def test_perf_report() -> None:
+    lines = ["# Overhead  Shared Object", "", "    59.38%  libpython3.11.so.1.0", "    28.80%  [kernel.kallsyms]  "]
+    assert perf_lines(lines) == [(59.38, "libpython3.11.so.1.0"), (28.8, "[kernel.kallsyms]")]
+
+
+def test_cprofile_by_own_time(tmp_path: Path) -> None:
+    profile = cProfile.Profile()
+    profile.runcall(lambda: sum(i * i for i in range(200_000)))
+    profile.dump_stats(tmp_path / "stats")
+    found = cprofile(tmp_path / "stats", "a sum").lines
+    assert abs(sum(share for share, _ in found) - 100) < 1
+    assert "<genexpr>" in found[0][1]
