@@ -53,10 +53,10 @@ def echo() -> Iterator[int]:
 
 
 def read_exactly(sock: socket.socket, count: int) -> bytes:
-    found = b""
+    found = bytearray()
     while len(found) < count and (data := sock.recv(65536)):
         found += data
-    return found
+    return bytes(found)
 
 
 def test_a_round_trip_takes_at_least_what_it_should(program: Path) -> None:
