@@ -26,7 +26,7 @@ def profile(
         print(f"profile of {workload}, {name}", file=sys.stderr, flush=True)
         title = f"{workload}, {PREPARED}, {CLIENTS} clients, {name}"
         py_spy, stats = profiling.find_py_spy(), folder / f"{kind}.pstats"
-        made: Profile | None = None
+        made: list[Profile] = []
         with proxy(database, rules, folder) as middle:
             contestant = Contestant(name, replace(database, port=middle.port), kind, OWNERS[name], middle)
 
@@ -36,10 +36,10 @@ def profile(
             if py_spy:
                 made = profiling.py_spy(py_spy, middle.pid, seconds, folder, title, work)
             by_perf = profiling.perf(middle.pid, seconds, folder, title, work)
-        if made is None:
+        if not made:
             watched = ("-c", profiling.UNDER_CPROFILE, str(stats), SERVE[-1])
             with proxy(database, rules, folder, program=watched) as middle:
                 work(replace(contestant, database=replace(database, port=middle.port), middle=middle))
-            made = profiling.cprofile(stats, title)
-        found += [made, *by_perf]
+            made = [profiling.cprofile(stats, title)]
+        found += [*made, *by_perf]
     return found

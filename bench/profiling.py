@@ -45,31 +45,57 @@ def find_py_spy() -> str | None:
     return str(beside) if beside.exists() else shutil.which("py-spy")
 
 
-def py_spy(program: str, pid: int, seconds: int, folder: Path, title: str, work: Callable[[], None]) -> Profile | None:
-    """Functions by the samples in which they themselves ran. None where py-spy may not look."""
-    output = folder / "py-spy.raw"
+def py_spy(program: str, pid: int, seconds: int, folder: Path, title: str, work: Callable[[], None]) -> list[Profile]:
+    """Functions by the samples in which they themselves ran, and in which they or what they call did.
+
+    Nothing where py-spy may not look.
+    """
+    output = folder / f"py-spy-{pid}.raw"
     command = [program, "record", "--pid", str(pid), "--duration", str(seconds), "--rate", str(PY_SPY_RATE)]
     command += ["--format", "raw", "--function", "--nonblocking", "--output", str(output)]
     with _beside(command) as done:
         work()
     if done.wait() != 0 or not output.exists():
-        return None
-    about = f"py-spy, {PY_SPY_RATE} samples a second: functions by their own time, what they call in C included."
-    return Profile(f"{title}, Python", about, top(samples(output.read_text().splitlines())))
+        return []
+    lines = output.read_text().splitlines()
+    about = f"py-spy, {PY_SPY_RATE} samples a second: what is written in C counts for the function that called it."
+    return [
+        Profile(f"{title}, functions by their own time", about, top(innermost(lines))),
+        Profile(f"{title}, functions with what they call", about, top(anywhere(lines), _total(lines))),
+    ]
 
 
-def samples(lines: Iterable[str]) -> Counter[str]:
+def innermost(lines: Iterable[str]) -> Counter[str]:
     """py-spy's raw form: frames with ; between, and a count; counted by the innermost frame."""
     found: Counter[str] = Counter()
-    for line in lines:
-        stack, _, count = line.rpartition(" ")
-        if count.isdigit():
-            found[_shortened(stack.rpartition(";")[2])] += int(count)
+    for frames, count in _stacks(lines):
+        found[_shortened(frames[-1])] += count
     return found
 
 
-def top(counted: Counter[str]) -> list[tuple[float, str]]:
-    total = sum(counted.values()) or 1
+def anywhere(lines: Iterable[str]) -> Counter[str]:
+    """Counted by each frame of the product, once for a stack."""
+    found: Counter[str] = Counter()
+    for frames, count in _stacks(lines):
+        for frame in {_shortened(frame) for frame in frames}:
+            if "(pgcrypt_proxy/" in frame:
+                found[frame] += count
+    return found
+
+
+def _total(lines: Iterable[str]) -> int:
+    return sum(count for _, count in _stacks(lines))
+
+
+def _stacks(lines: Iterable[str]) -> Iterable[tuple[list[str], int]]:
+    for line in lines:
+        stack, _, count = line.rpartition(" ")
+        if count.isdigit():
+            yield stack.split(";"), int(count)
+
+
+def top(counted: Counter[str], total: int = 0) -> list[tuple[float, str]]:
+    total = total or sum(counted.values()) or 1
     return [(count / total * 100, what) for what, count in counted.most_common(SHOWN)]
 
 
@@ -80,7 +106,7 @@ def cprofile(path: Path, title: str) -> Profile:
     for (file, line, name), (_, _, own, _, _) in stats.items():
         counted[_shortened(f"{name} ({file}:{line})")] += int(own * 1e6)
     about = "cProfile: functions by their own time. It makes Python's calls look dearer than they are."
-    return Profile(f"{title}, Python", about, top(counted))
+    return Profile(f"{title}, functions by their own time", about, top(counted))
 
 
 def perf(pid: int, seconds: int, folder: Path, title: str, work: Callable[[], None]) -> list[Profile]:
