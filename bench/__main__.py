@@ -177,8 +177,6 @@ def write(report: Report, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
     report.plots = plots.draw(output, stamp, report.results, report.verdicts)
-    if not report.plots:
-        report.results.notes.append("No plots: matplotlib is not installed (pip install -e '.[bench]').")
     text = markdown(report)
     (output / f"{stamp}.md").write_text(text)
     (output / f"{stamp}.json").write_text(as_json(report))

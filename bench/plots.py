@@ -13,10 +13,11 @@ COLOURS = ("#444444", "#999999", "#4c78a8", "#59a14f", "#e15759", "#8cd17d", "#f
 
 
 def draw(folder: Path, stamp: str, results: Results, verdicts: list[Verdict]) -> list[str]:
-    """Files made, by name; none without matplotlib."""
+    """Files made, by name; none, and a note, without matplotlib."""
     try:
         import matplotlib as mpl
     except ImportError:
+        results.notes.append("No plots: matplotlib is not installed (pip install -e '.[bench]').")
         return []
     mpl.use("Agg")
     from matplotlib import pyplot

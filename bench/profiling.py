@@ -16,6 +16,8 @@ SHOWN = 20
 PY_SPY_RATE = 500
 PERF_RATE = 997
 _PERF_LINE = re.compile(r"^\s*([\d.]+)%\s+(\S.*?)\s*$")
+#: What runs the loop has all samples below it.
+_ALWAYS = re.compile(r"pgcrypt_proxy/(cli/|server/run\.py)")
 _PACKAGE = re.compile(r"^.*?((?:site-packages/|lib/python[\d.]+/|pgcrypt_proxy/).*)$")
 
 #: `serve` under cProfile; its statistics are written when it ends.
@@ -78,7 +80,7 @@ def anywhere(lines: Iterable[str]) -> Counter[str]:
     found: Counter[str] = Counter()
     for frames, count in _stacks(lines):
         for frame in {_shortened(frame) for frame in frames}:
-            if "(pgcrypt_proxy/" in frame:
+            if "(pgcrypt_proxy/" in frame and not _ALWAYS.search(frame):
                 found[frame] += count
     return found
 
@@ -132,7 +134,7 @@ def perf(pid: int, seconds: int, folder: Path, title: str, work: Callable[[], No
 
 def perf_lines(lines: Iterable[str]) -> list[tuple[float, str]]:
     found = (_PERF_LINE.match(line) for line in lines if not line.startswith("#"))
-    return [(float(m[1]), re.sub(r"\s+", " ", m[2])) for m in found if m]
+    return [(float(m[1]), re.sub(r"\s+", " ", m[2]).removesuffix(" - -")) for m in found if m]
 
 
 def _shortened(frame: str) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 from bench.profiling import anywhere, cprofile, innermost, perf_lines, top
 
 STACKS = [
-    "main (/x/.venv/bin/serve:1);feed (/x/pgcrypt_proxy/server/connection.py:10) 3",
-    "main (/x/.venv/bin/serve:1) 1",
+    "main (/x/pgcrypt_proxy/cli/app.py:1);feed (/x/pgcrypt_proxy/server/connection.py:10) 3",
+    "main (/x/pgcrypt_proxy/cli/app.py:1) 1",
     "run (/x/site-packages/uvloop/__init__.py:5);feed (/y/pgcrypt_proxy/server/connection.py:10);f (built-in:0) 4",
     "",
 ]
@@ -20,7 +20,7 @@ def test_py_spy_counts_the_innermost_frame() -> None:
     assert top(innermost(STACKS)) == [
         (50.0, "f (built-in:0)"),
         (37.5, FEED),
-        (12.5, "main (/x/.venv/bin/serve:1)"),
+        (12.5, "main (pgcrypt_proxy/cli/app.py:1)"),
     ]
 
 
@@ -30,7 +30,12 @@ def test_py_spy_counts_the_product_wherever_it_is() -> None:
 
 def test_perf_report() -> None:
     lines = ["# Overhead  Shared Object", "", "    59.38%  libpython3.11.so.1.0", "    28.80%  [kernel.kallsyms]  "]
-    assert perf_lines(lines) == [(59.38, "libpython3.11.so.1.0"), (28.8, "[kernel.kallsyms]")]
+    lines += ["     3.21%  libpython3.11.so.1.0  [.] _PyType_Lookup      -      -"]
+    assert perf_lines(lines) == [
+        (59.38, "libpython3.11.so.1.0"),
+        (28.8, "[kernel.kallsyms]"),
+        (3.21, "libpython3.11.so.1.0 [.] _PyType_Lookup"),
+    ]
 
 
 def test_cprofile_by_own_time(tmp_path: Path) -> None:
