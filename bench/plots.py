@@ -65,7 +65,7 @@ def _save(pyplot: Any, path: Path, title: str, found: list[Measurement]) -> str:
     axes.axvline(1, color="black", linewidth=0.7)
     axes.set_xlabel(f"ratio to {next(iter(found[0].values))}")
     axes.set_title(title)
-    axes.legend(fontsize="small")
+    figure.legend(loc="outside lower center", ncols=4, fontsize="small")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
     return path.name
@@ -81,6 +81,7 @@ def _bars(pyplot: Any, path: Path, verdicts: list[Verdict]) -> str:
         axes.plot(v.limit, row, "|", color="black", markersize=12)
     axes.set_yticks(range(len(verdicts)), [f"{v.bar}: {v.case}, {v.compared}" for v in verdicts], fontsize=7)
     axes.invert_yaxis()
+    axes.set_xscale("log")
     axes.set_xlabel("ratio (dot: median, line: lowest to highest, bar: what is wanted)")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
