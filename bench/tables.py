@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,14 +109,19 @@ def create(server: PostgresServer, name: str, folder: Path, sizes: Sizes) -> Pat
     rules, kek = write_rules(folder, RULES)
     seal(server, name, rules, kek)
     database = Database(server.host, server.port, name)
-    with proxy(database, rules, folder, workers=2) as middle, ThreadPoolExecutor(2) as pool:
-        ways = {True: replace(database, port=middle.port), False: database}
+    made = [(f"{table}_{kind}", query) for table, query in ROWS.items() for kind in KINDS]
+    made += [(table.format(own=own), query) for table, query in OWN_ROWS.items() for own in OWNERS.values()]
+    with (
+        proxy(database, rules, folder) as one,
+        proxy(database, rules, folder) as other,  # two workers may be given all connections to one of them
+        ThreadPoolExecutor(2) as pool,
+    ):
+        ways = itertools.cycle(replace(database, port=middle.port) for middle in (one, other))
         filled = [
-            *((f"{table}_{kind}", query) for table, query in ROWS.items() for kind in KINDS),
-            *((table.format(own=own), query) for table, query in OWN_ROWS.items() for own in OWNERS.values()),
+            pool.submit(_fill, database, next(ways) if "sealed" in table else database, table, query.format(**numbers))
+            for table, query in made
         ]
-        made = [pool.submit(_fill, ways["sealed" in table], table, query.format(**numbers)) for table, query in filled]
-        for future in made:
+        for future in filled:
             future.result()
     with server.connect(name) as connection:
         for own in OWNERS.values():
@@ -125,10 +131,10 @@ def create(server: PostgresServer, name: str, folder: Path, sizes: Sizes) -> Pat
     return rules
 
 
-def _fill(way: Database, table: str, query: str) -> None:
-    """COPY what the server itself makes up back to it; through the proxy if the table is sealed."""
+def _fill(server: Database, way: Database, table: str, query: str) -> None:
+    """COPY what the server itself makes up back to it, by `way`: through a proxy if the table is sealed."""
     with (
-        psycopg.connect(way.dsn, autocommit=True) as source,
+        psycopg.connect(server.dsn, autocommit=True) as source,
         psycopg.connect(way.dsn, autocommit=True) as target,
         source.cursor().copy(f"COPY ({query}) TO STDOUT".encode()) as reading,
         target.cursor().copy(f"COPY {table} FROM STDIN".encode()) as writing,
