@@ -71,6 +71,7 @@ def tiny_place(postgres: PostgresServer, folder: Path) -> Iterator[Place]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_every_workload_runs_through_the_proxy(postgres: PostgresServer, tmp_path: Path) -> None:
     program = pgbench.find(postgres.bin_dir)
     if program is None:
