@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import typer
 
-from pgcrypt_proxy.cli import audit, explain, key_life, keys, learn, logins, output, protection, serve, setup
+from pgcrypt_proxy.cli import audit, backup, explain, key_life, keys, learn, logins, output, protection, serve, setup
 from pgcrypt_proxy.errors import PgcryptError
 
 EXIT_USER_ERROR = 2
@@ -44,6 +44,8 @@ for command in (
     logins.verifier,
     key_life.reseal,
     key_life.destroy,
+    backup.backup,
+    backup.restore,
     setup.version,
 ):
     app.command(name="open" if command is keys.open_value else command.__name__)(command)

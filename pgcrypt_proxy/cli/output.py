@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from pgcrypt_proxy.errors import PgcryptError
@@ -65,6 +74,18 @@ def progress_bar(title: str) -> Iterator[ProgressFunction]:
             progress.update(task, description=_plain(f"{title}: {phase}"), completed=done, total=total)
 
         yield move
+
+
+@contextlib.contextmanager
+def byte_counter(title: str) -> Iterator[Callable[[int], None]]:
+    """A function that shows how many bytes are done, and how fast; without a terminal it does nothing."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=_console(stderr=True), transient=True) as progress:
+        task = progress.add_task(title, total=None)
+        yield lambda done: progress.update(task, completed=done)
 
 
 def _console(*, stderr: bool = False) -> Console:

@@ -7,17 +7,19 @@ from typing import Annotated
 import psycopg
 import typer
 
-from pgcrypt_proxy.cli import options
+from pgcrypt_proxy.cli import online, options
 from pgcrypt_proxy.cli.output import note, progress_bar, say, show_table
 from pgcrypt_proxy.errors import ConfigError
 from pgcrypt_proxy.ops import catalog_loader, open_one
 from pgcrypt_proxy.ops import protect as ops_protect
 from pgcrypt_proxy.ops import verify as ops_verify
+from pgcrypt_proxy.ops.online.pace import Pace
 from pgcrypt_proxy.ops.protect import Options, Outcome, Preview
 from pgcrypt_proxy.policy.model import Policy, Rule
 
 
 def protect(
+    place: online.Place = None,
     table: options.Table = None,
     column: options.ColumnName = None,
     all_columns: Annotated[bool, typer.Option("--all", help="Every column that rules name.")] = False,
@@ -28,12 +30,34 @@ def protect(
         bool, typer.Option("--drop-pattern-indexes", help="Drop indexes that serve LIKE only.")
     ] = False,
     no_index: Annotated[bool, typer.Option("--no-index", help="Make no index that is not there.")] = False,
+    is_online: online.Online = False,
+    abandon: online.Abandon = False,
+    pause: online.Pause = 0.0,
+    max_lag: online.MaxLag = 0.0,
+    batch_blocks: online.BatchBlocks = online.DEFAULT_BATCH_BLOCKS,
     rules: options.Rules = None,
     database_url_file: options.UrlFile = None,
 ) -> None:
-    """Seal the values of a column. The table is locked meanwhile."""
-    policy = options.load_policy(rules)
+    """Seal the values of a column. The table is locked meanwhile, unless --online is given."""
     chosen = Options(max_rows, lock_timeout, drop_pattern_indexes, not no_index)
+    if is_online:
+        online.run(
+            *online.column_of(place, table, column),
+            is_sealing=True,
+            chosen=chosen,
+            pace=Pace(pause, max_lag),
+            batch_blocks=batch_blocks,
+            abandon=abandon,
+            dry_run=dry_run,
+            rules=rules,
+            database_url_file=database_url_file,
+        )
+        return
+    if abandon:
+        raise ConfigError("--abandon is for --online")
+    if place is not None:
+        table, column = online.column_of(place, table, column)
+    policy = options.load_policy(rules)
     with options.open_database(database_url_file) as connection:
         wanted = _wanted(connection, policy, table, column, all_columns)
         previews = [ops_protect.preview_protect(connection, rule, chosen) for rule in wanted]
@@ -57,17 +81,40 @@ def protect(
 
 
 def unprotect(
-    table: Annotated[str, typer.Option("--table", help="schema.table; without schema: public.")],
-    column: Annotated[str, typer.Option("--column", help="The column's name.")],
+    place: online.Place = None,
+    table: options.Table = None,
+    column: options.ColumnName = None,
     dry_run: options.DryRun = False,
     max_rows: options.MaxRows = 200_000,
     lock_timeout: options.LockTimeout = 5.0,
+    is_online: online.Online = False,
+    abandon: online.Abandon = False,
+    pause: online.Pause = 0.0,
+    max_lag: online.MaxLag = 0.0,
+    batch_blocks: online.BatchBlocks = online.DEFAULT_BATCH_BLOCKS,
     rules: options.Rules = None,
     database_url_file: options.UrlFile = None,
 ) -> None:
-    """Store a column in plaintext again. The table is locked meanwhile."""
-    policy = options.load_policy(rules)
+    """Store a column in plaintext again. The table is locked meanwhile, unless --online is given."""
+    table, column = online.column_of(place, table, column)
     chosen = Options(max_rows, lock_timeout)
+    if is_online:
+        online.run(
+            table,
+            column,
+            is_sealing=False,
+            chosen=chosen,
+            pace=Pace(pause, max_lag),
+            batch_blocks=batch_blocks,
+            abandon=abandon,
+            dry_run=dry_run,
+            rules=rules,
+            database_url_file=database_url_file,
+        )
+        return
+    if abandon:
+        raise ConfigError("--abandon is for --online")
+    policy = options.load_policy(rules)
     with options.open_database(database_url_file) as connection:
         catalog = catalog_loader.load(connection, policy)
         found = open_one.find_column(catalog, ".".join((*options.table_name(table), column)))

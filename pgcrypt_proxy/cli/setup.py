@@ -10,7 +10,7 @@ import typer
 from pgcrypt_proxy import __version__
 from pgcrypt_proxy.cli import options
 from pgcrypt_proxy.cli.output import note, say
-from pgcrypt_proxy.ops import catalog_loader, catalog_queries, catalog_rules, install
+from pgcrypt_proxy.ops import catalog_loader, catalog_phases, catalog_queries, catalog_rules, install
 from pgcrypt_proxy.ops import protect as ops_protect
 from pgcrypt_proxy.ops.catalog_views import VIEW_KINDS
 from pgcrypt_proxy.policy.model import Rule
@@ -67,6 +67,8 @@ def check(rules: options.Rules = None, database_url_file: options.UrlFile = None
     for column in joined.protected.values():
         if column.is_armed:
             say(f"sealed: {column.qualified_name} ({column.type}, {column.data_class}, id {column.id})")
+    for text in catalog_phases.plain_notes({rule.qualified_name: rule for rule in policy.rules}, joined.plain):
+        say(f"plain: {text}")
     if catalog is not None:
         _show_lineage(catalog)
     for finding in findings:

@@ -79,12 +79,4 @@ def _changed(catalog: Catalog, change: Callable[[ProtectedColumn], ProtectedColu
         else relation
         for relation in catalog.relations.values()
     ]
-    return Catalog.build(
-        catalog.version,
-        relations,
-        tainted_functions=catalog.tainted_functions,
-        unmet_rules=catalog.unmet_rules,
-        types=catalog.types,
-        ruled={where: change(column) for where, column in catalog.ruled.items()},
-        system_columns=catalog.system_columns,
-    )
+    return catalog.with_relations(relations, ruled={where: change(column) for where, column in catalog.ruled.items()})

@@ -21,7 +21,7 @@ import psycopg
 from pgcrypt_proxy.ops.connect import readable_errors
 
 GENERATED, ROTATED, REWRAPPED = "key_generated", "key_rotated", "key_rewrapped"
-DESTROYED, ACCESSED = "key_destroyed", "key_accessed"
+DESTROYED, ACCESSED, BACKED_UP = "key_destroyed", "key_accessed", "backup_made"
 
 _ROWS = """
 SELECT id, at, event, role, actor, key_id, detail, hash,

@@ -6,7 +6,8 @@ show. Fails as a whole: a catalog is never half right.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import psycopg
 
@@ -15,7 +16,8 @@ from pgcrypt_proxy.ops.catalog_moves import Hazards
 from pgcrypt_proxy.ops.catalog_queries import CatalogRows
 from pgcrypt_proxy.ops.catalog_rules import Joined
 from pgcrypt_proxy.policy.model import Policy
-from pgcrypt_proxy.sql.catalog import Catalog, Column, Relation
+from pgcrypt_proxy.sql.catalog import Catalog, Column, Relation, is_hidden
+from pgcrypt_proxy.sql.shown_order import arranged
 
 
 def load(connection: psycopg.Connection, policy: Policy, *, version: int = 1, suppose_sealed: bool = False) -> Catalog:
@@ -30,54 +32,73 @@ def load(connection: psycopg.Connection, policy: Policy, *, version: int = 1, su
         joined = catalog_rules.join(policy, rows)
         catalog_rules.raise_first(joined.problems)
         if suppose_sealed:
-            catalog_rules.suppose_sealed(joined, rows)
-        protected = {oid for oid, _ in joined.protected}
+            catalog_rules.suppose_sealed(policy, joined, rows)
+        watched = {r.oid for r in rows.relations if (r.schema, r.name) in policy.moving_tables}
+        arranged_tables = {r.oid for r in _arranged(rows, joined, watched) if r.is_rearranged}
+        protected = {oid for oid, _ in joined.protected} | watched | arranged_tables
         absent = (table for _, table in joined.unmet)
         derived, tainted = catalog_derived.derive(rows, protected, absent, joined.safe_functions)
         definitions = catalog_queries.view_definitions(connection, catalog_views.candidates(rows, derived))
     names = {function.oid: function.name for function in rows.functions}
     tainted_names = {names[oid] for oid in tainted}
     sensitive = {relation.oid: relation.name for relation in rows.relations if relation.oid in protected | derived}
-    moves = catalog_moves.hazards(rows, joined.protected, sensitive, tainted_names, joined.safe_functions)
+    hazards = catalog_moves.hazards(rows, joined.protected, sensitive, tainted_names, joined.safe_functions)
     base = Catalog.build(
         version,
-        _relations(rows, joined, derived, moves),
+        _relations(rows, joined, derived, hazards, watched),
         tainted_functions=tainted_names,
         unmet_rules=joined.unmet,
         types=rows.types,
         ruled=joined.ruled,
         system_columns=rows.system_columns,
+        plain=(column.qualified_name for column in joined.plain.values()),
+        moving=joined.moving,
     )
     return catalog_views.with_views(base, rows, definitions, tainted)
 
 
 def _relations(
-    rows: CatalogRows, joined: Joined, derived: frozenset[int], moves: Mapping[int, Hazards]
+    rows: CatalogRows, joined: Joined, derived: frozenset[int], hazards: Mapping[int, Hazards], watched: set[int]
 ) -> list[Relation]:
     """All relations. What has a sealed type that no rule accounts for, or generates a column from one, is derived."""
     odd = {oid for oid, _ in rows.generated_from & joined.protected.keys()}
     unique_terms: dict[int, dict[str, str]] = {}
     for oid, index, keys in rows.unique_terms:
         unique_terms.setdefault(oid, {})[index] = keys
-    return [
-        Relation(
-            oid=relation.oid,
-            schema=relation.schema,
-            name=relation.name,
-            kind=relation.kind,
-            columns=tuple(
-                Column(
-                    name, number, type_oid, joined.protected.get((relation.oid, number)), number in relation.generated
-                )
-                for name, number, type_oid in relation.attributes
-            ),
-            is_derived=relation.oid in derived | odd
-            or any(
-                type_oid in rows.domains and (relation.oid, number) not in joined.protected
-                for _, number, type_oid in relation.attributes
-            ),
-            write_hazards=moves.get(relation.oid, ()),
-            unique_terms=tuple(unique_terms.get(relation.oid, {}).items()),
+    made = []
+    for relation in _arranged(rows, joined, watched):
+        is_odd = any(c.type_oid in rows.domains and c.protected is None for c in relation.columns)
+        made.append(
+            replace(
+                relation,
+                is_derived=relation.oid in derived | odd or is_odd,
+                write_hazards=hazards.get(relation.oid, ()),
+                unique_terms=tuple(unique_terms.get(relation.oid, {}).items()),
+            )
         )
-        for relation in rows.relations
-    ]
+    return made
+
+
+def _arranged(rows: CatalogRows, joined: Joined, watched: set[int]) -> Iterator[Relation]:
+    """All relations, with their columns as they are shown."""
+    shown_after: dict[int, list[tuple[str, str]]] = {}
+    for oid, column, before in rows.shown_order:
+        shown_after.setdefault(oid, []).append((column, before))
+    for row in rows.relations:
+        columns = [
+            Column(name, number, type_oid, joined.protected.get((row.oid, number)), number in row.generated)
+            for name, number, type_oid in row.attributes
+        ]
+        entries = tuple(sorted(shown_after.get(row.oid, ()))) if row.kind in catalog_rules.TABLE_KINDS else ()
+        visible, is_order_unknown = arranged((c for c in columns if not is_hidden(c.name)), entries)
+        yield Relation(
+            oid=row.oid,
+            schema=row.schema,
+            name=row.name,
+            kind=row.kind,
+            columns=visible,
+            moving=(f"{row.schema}.{row.name}",) if row.oid in watched else (),
+            hidden=tuple(column for column in columns if is_hidden(column.name)),
+            shown_after=entries,
+            is_order_unknown=is_order_unknown,
+        )

@@ -45,7 +45,7 @@ def hazards(
 
     `protected` are (relation OID, attribute number); `sensitive` are protected
     and derived relations with their names; `tainted` are names of functions that
-    may touch them.
+    may touch them. Functions of schema pgcrypt are the product's own.
     """
     columns: dict[int, set[str]] = {}
     names = {(r.oid, number): name for r in rows.relations for name, number, _ in r.attributes}
@@ -55,7 +55,7 @@ def hazards(
     away = frozenset({*sensitive.values(), *tainted})
     found: dict[int, list[tuple[str, str]]] = {}
     for trigger in rows.triggers:
-        if trigger.function_oid in safe_functions:
+        if trigger.function_oid in safe_functions or trigger.function_schema == "pgcrypt":
             continue
         own = columns.get(trigger.relation_oid, set())
         if _moves(trigger, own, away):

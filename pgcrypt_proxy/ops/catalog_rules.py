@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from pgcrypt_proxy.errors import InvalidValue, PolicyError
+from pgcrypt_proxy.ops import catalog_phases
 from pgcrypt_proxy.ops.catalog_queries import CatalogRows, ColumnRow, RelationRow
-from pgcrypt_proxy.policy.model import EQUALITY, Policy, Rule
-from pgcrypt_proxy.sql.catalog import ProtectedColumn
+from pgcrypt_proxy.policy.model import EQUALITY, SEALED, SEALING, Policy, Rule
+from pgcrypt_proxy.sql.catalog import Move, ProtectedColumn, is_hidden
 from pgcrypt_proxy.values.codec import has_equality
 from pgcrypt_proxy.values.database_types import DatabaseTypes
 from pgcrypt_proxy.values.types import LogicalType
@@ -29,7 +30,8 @@ class Joined:
     """`protected` by (relation OID, attribute number). `problems` stop a start; `absent` do not.
 
     `safe_functions` are the OIDs of what rules name as safe; `ruled` has the column of every rule
-    (`sql.catalog.Catalog`).
+    (`sql.catalog.Catalog`), but for those that are `plain` for now by the rule's phase. `moving` has the columns on
+    their way by relation OID.
     """
 
     protected: dict[tuple[int, int], ProtectedColumn] = field(default_factory=dict)
@@ -38,6 +40,8 @@ class Joined:
     problems: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
     ruled: dict[tuple[str, str, str], ProtectedColumn] = field(default_factory=dict)
+    plain: dict[tuple[int, int], ProtectedColumn] = field(default_factory=dict)
+    moving: dict[int, tuple[Move, ...]] = field(default_factory=dict)
 
 
 def join(policy: Policy, rows: CatalogRows) -> Joined:
@@ -63,11 +67,14 @@ def join(policy: Policy, rows: CatalogRows) -> Joined:
     }
     for relation in tables:
         for name, number, type_oid in relation.attributes:
+            if is_hidden(name):
+                continue
             column_id = rows.domains.get(type_oid)
             rule = rules.get((relation.schema, relation.name, name))
             if column_id is None:
                 if rule is not None:
-                    joined.protected[relation.oid, number] = _column_of(rule, rows.types, relation.oid, number)
+                    columns = joined.protected if rule.phase == SEALED else joined.plain
+                    columns[relation.oid, number] = _column_of(rule, rows.types, relation.oid, number)
                 continue
             row = rows.columns.get(column_id)
             if rule is None and column_id not in ruled:
@@ -78,13 +85,14 @@ def join(policy: Policy, rows: CatalogRows) -> Joined:
             armed = _armed(rule, relation, name, number, type_oid, row, joined, rows.types)
             if armed is not None:
                 joined.protected[relation.oid, number] = armed
+    joined.moving = catalog_phases.moves(rules, rows, joined.problems)
     _absent(policy.rules, relations, joined)
     _find_ruled(rules, rows, joined)
     _find_safe_functions(policy, rows, joined)
     return joined
 
 
-def suppose_sealed(joined: Joined, rows: CatalogRows) -> None:
+def suppose_sealed(policy: Policy, joined: Joined, rows: CatalogRows) -> None:
     """Count the columns that wait for `protect` as sealed, and those of their inheritance children with them.
 
     Their ids are negative, and their domain is the type that they have now: good for plans, not for values.
@@ -93,7 +101,12 @@ def suppose_sealed(joined: Joined, rows: CatalogRows) -> None:
     for child, parent in rows.inheritance:
         children.setdefault(parent, []).append(child)
     by_oid = {relation.oid: relation for relation in rows.relations}
+    sealing = {rule.qualified_name for rule in policy.rules if rule.phase == SEALING}
     waiting = [(oid, column) for (oid, _), column in joined.protected.items() if not column.is_armed]
+    for key, column in [*joined.plain.items()]:
+        if column.qualified_name in sealing:
+            waiting.append((key[0], joined.plain.pop(key)))
+    joined.ruled |= {(c.schema, c.table, c.name): c for _, c in waiting}
     for made_up, (oid, column) in enumerate(waiting, 1):
         todo = [oid]
         while todo:
@@ -278,7 +291,10 @@ def _find_ruled(rules: Mapping[tuple[str, str, str], Rule], rows: CatalogRows, j
     present = {(c.schema, c.table, c.name): c for c in joined.protected.values()}
     domains = {column_id: oid for oid, column_id in rows.domains.items()}
     taken = {column.id for where, column in present.items() if where in rules and column.is_armed}
+    plain = {(c.schema, c.table, c.name) for c in joined.plain.values()}
     for where, rule in rules.items():
+        if where in plain:
+            continue
         try:
             column = present.get(where) or _column_of(rule, rows.types)
         except PolicyError as error:  # its type is not there

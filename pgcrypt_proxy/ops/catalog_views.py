@@ -53,15 +53,7 @@ def with_views(base: Catalog, rows: CatalogRows, definitions: Mapping[int, str],
         waiting -= ready
         if not understood:
             return catalog
-        catalog = Catalog.build(
-            base.version,
-            {**catalog.relations, **{view.oid: view for view in understood}}.values(),
-            tainted_functions=base.tainted_functions,
-            unmet_rules=base.unmet_rules,
-            types=base.types,
-            ruled=base.ruled,
-            system_columns=base.system_columns,
-        )
+        catalog = base.with_relations({**catalog.relations, **{view.oid: view for view in understood}}.values())
 
 
 def _understood(catalog: Catalog, rows: CatalogRows, oid: int, definition: str, reads: set[int]) -> Relation | None:
@@ -71,18 +63,22 @@ def _understood(catalog: Catalog, rows: CatalogRows, oid: int, definition: str, 
     materialised view, which stores copies of that column's envelopes.
     """
     view = catalog.relations[oid]
-    lineage = _lineage(catalog, definition, len(view.columns), reads)
+    sensitive = [
+        relation for what in sorted(reads) if (relation := catalog.relations.get(what)) and relation.is_sensitive
+    ]
+    lineage = _lineage(catalog, definition, len(view.columns), sensitive)
     if lineage is None:
         return None
+    moving = tuple(sorted({table for relation in sensitive for table in relation.moving}))
     columns = []
     for column, source in zip(view.columns, lineage, strict=True):
         if column.type_oid != source.domain_oid if source is not None else column.type_oid in rows.domains:
             return None
         columns.append(replace(column, protected=source))
-    return replace(view, columns=tuple(columns), is_derived=False)
+    return replace(view, columns=tuple(columns), is_derived=False, moving=moving)
 
 
-def _lineage(catalog: Catalog, definition: str, width: int, reads: set[int]) -> Lineage | None:
+def _lineage(catalog: Catalog, definition: str, width: int, sensitive: Iterable[Relation]) -> Lineage | None:
     """The protected column behind each of the query's `width` outputs; None when the query cannot be understood."""
     try:
         text = parse(definition, catalog.types)
@@ -95,8 +91,7 @@ def _lineage(catalog: Catalog, definition: str, width: int, reads: set[int]) -> 
     if plan.refusal is not None or analysis.edits or analysis.uses:
         return None
     # The server's own record of what the view reads, by OID: the names in the query must mean just these.
-    sensitive = {relation for oid in reads if (relation := catalog.relations.get(oid)) and relation.is_sensitive}
-    if set(plan.tables) != {f"{relation.schema}.{relation.name}" for relation in sensitive}:
+    if set(plan.tables) != {table for relation in sensitive for table in relation.touched}:
         return None
     outputs = plan.outputs if plan.outputs is not None else (None,) * width
     return outputs if len(outputs) == width else None

@@ -63,11 +63,13 @@ def batches(connection: psycopg.Connection, query: str, *, size: int = BATCH_ROW
         cursor.execute(f"CLOSE {name}".encode())
 
 
-def stage(connection: psycopg.Connection, table: str, pairs: Iterable[Pair]) -> None:
-    """Append pairs to `table (row tid, value ...)`; the values are in the binary form of its second column."""
+def stage(connection: psycopg.Connection, table: str, rows: Iterable[tuple[bytes, ...]]) -> None:
+    """Append rows to `table`, each field in the binary form of its column."""
     parts = [_COPY_HEADER]
-    for tid, value in pairs:
-        parts.append(struct.pack("!hi", 2, len(tid)) + tid + struct.pack("!i", len(value)) + value)
+    for row in rows:
+        parts.append(struct.pack("!h", len(row)))
+        for field in row:
+            parts += (struct.pack("!i", len(field)), field)
     parts.append(_COPY_TRAILER)
     with (
         connection.cursor() as cursor,

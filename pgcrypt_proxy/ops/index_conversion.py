@@ -47,6 +47,15 @@ def quoted(*names: str) -> str:
     return ".".join(sql.Identifier(name).as_string(None) for name in names)
 
 
+def waits_for_values(facts: ColumnFacts, index: IndexFacts) -> str | None:
+    """Why an index over a column that is being filled would find rows equal that are not, or None."""
+    if index.is_unique and index.nulls_not_distinct:
+        return f"index {index.name} is UNIQUE NULLS NOT DISTINCT"
+    if index.is_unique and (index.predicate or "").strip("()") == f"{facts.identifier} IS NULL":
+        return f"index {index.name} is UNIQUE WHERE {facts.name} IS NULL"
+    return None
+
+
 def to_terms(
     facts: ColumnFacts, index: IndexFacts, search: frozenset[str], *, drop_pattern: bool
 ) -> Conversion | Obstacle:
@@ -118,6 +127,12 @@ def term_index(facts: ColumnFacts, function: str, taken: frozenset[str] = frozen
     )
 
 
+def concurrently(index: Conversion, name: str) -> str:
+    """The statement that makes it under another name, while others write."""
+    assert index.create is not None
+    return index.create.replace(f"INDEX {quoted(index.index)} ON", f"INDEX CONCURRENTLY {quoted(name)} ON", 1)
+
+
 def serves(index: Conversion, facts: ColumnFacts, function: str) -> bool:
     """Whether the converted index has that term as its first key."""
     return index.create is not None and f" (pgcrypt.{function}({quoted(facts.name)})" in index.create
@@ -135,8 +150,11 @@ def _converted(facts: ColumnFacts, index: IndexFacts, key_of: KeyOf) -> Conversi
         return Obstacle(f"constraint {index.name} is DEFERRABLE, an index is not", "drop it first")
     key = facts.identifier
     predicate = index.predicate or ""
-    if _mentions(predicate, key) and predicate.strip("()") not in (f"{key} IS NOT NULL", f"{key} IS NULL"):
-        return Obstacle(f"{what} has a WHERE over {facts.name}", "drop it first")
+    if _mentions(predicate, key):
+        test = predicate.strip("()").removeprefix(f"{key} ")
+        if test not in ("IS NOT NULL", "IS NULL"):
+            return Obstacle(f"{what} has a WHERE over {facts.name}", "drop it first")
+        predicate = f"{quoted(facts.name)} {test}"
     parts: list[str] = []
     for found in index.keys:
         made = key_of(found)
@@ -154,7 +172,7 @@ def _converted(facts: ColumnFacts, index: IndexFacts, key_of: KeyOf) -> Conversi
         "NULLS NOT DISTINCT" if index.nulls_not_distinct else "",
         f"WITH ({', '.join(index.storage)})" if index.storage else _mark(index),
         f"TABLESPACE {quoted(index.tablespace)}" if index.tablespace else "",
-        f"WHERE {index.predicate}" if index.predicate else "",
+        f"WHERE {predicate}" if predicate else "",
     ]
     return Conversion(index.name, _drop(facts, index), " ".join(piece for piece in pieces if piece))
 

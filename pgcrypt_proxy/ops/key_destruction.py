@@ -1,6 +1,6 @@
 """Destroys a retired DEK once the database itself proves that no envelope needs it.
 
-The proof is a constraint on domain `pgcrypt.sealed` that no value names the key:
+The proof is a constraint on domain `pgcrypt.sealed` (and on those that are not over it) that no value names the key:
 added unchecked first, so that from then on nothing new can name it, not even an
 envelope that was made long ago and waits in a prepared statement; then, when all
 transactions that began before have ended, checked against every stored value.
@@ -16,8 +16,9 @@ import psycopg
 from psycopg import errors as pg_errors
 
 from pgcrypt_proxy.errors import ConfigError
-from pgcrypt_proxy.ops import audit, key_usage
+from pgcrypt_proxy.ops import audit, key_usage, sealed_types
 from pgcrypt_proxy.ops.connect import readable_errors
+from pgcrypt_proxy.ops.install import INSTALL_LOCK
 
 POLL_S = 0.1
 LOCK_TIMEOUT_S = 5.0
@@ -69,18 +70,22 @@ def destroy(
             _await_transactions(connection, key_id, wait_s, sleep)
             _prove_and_destroy(connection, key_id, name)
         except BaseException:
-            connection.execute(f"ALTER DOMAIN pgcrypt.sealed DROP CONSTRAINT IF EXISTS {name}".encode())
+            for domain in sealed_types.bases(connection):
+                connection.execute(f"ALTER DOMAIN {domain} DROP CONSTRAINT IF EXISTS {name}".encode())
             raise
 
 
 def _refuse_new_values(connection: psycopg.Connection, key_id: int, name: str) -> None:
     """The constraint may be there already: left by a run that was killed."""
     literal = f"'\\x{key_id:08x}'::pg_catalog.bytea"
-    connection.execute(f"ALTER DOMAIN pgcrypt.sealed DROP CONSTRAINT IF EXISTS {name}".encode())
-    connection.execute(
-        f"ALTER DOMAIN pgcrypt.sealed ADD CONSTRAINT {name} CHECK"
-        f" (pg_catalog.substr(VALUE, 3, 4) OPERATOR(pg_catalog.<>) {literal}) NOT VALID".encode()
-    )
+    with connection.transaction():
+        connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(%s)", [INSTALL_LOCK])  # no bare type comes now
+        for domain in sealed_types.bases(connection):
+            connection.execute(f"ALTER DOMAIN {domain} DROP CONSTRAINT IF EXISTS {name}".encode())
+            connection.execute(
+                f"ALTER DOMAIN {domain} ADD CONSTRAINT {name} CHECK"
+                f" (pg_catalog.substr(VALUE, 3, 4) OPERATOR(pg_catalog.<>) {literal}) NOT VALID".encode()
+            )
 
 
 def _await_transactions(
@@ -106,7 +111,9 @@ def _prove_and_destroy(connection: psycopg.Connection, key_id: int, name: str) -
         with connection.transaction():
             connection.execute("SET LOCAL synchronous_commit = on")
             connection.execute(f"SET LOCAL lock_timeout = {int(LOCK_TIMEOUT_S * 1000)}".encode())
-            connection.execute(f"ALTER DOMAIN pgcrypt.sealed VALIDATE CONSTRAINT {name}".encode())
+            connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(%s)", [INSTALL_LOCK])
+            for domain in sealed_types.bases(connection):
+                connection.execute(f"ALTER DOMAIN {domain} VALIDATE CONSTRAINT {name}".encode())
             done = connection.execute(
                 "UPDATE pgcrypt.keyring SET state = 'destroyed', wrapped = NULL, destroyed_at = pg_catalog.now(),"
                 " destroyed_by = session_user || ' ' || %s::text WHERE id = %s AND kind = 'dek' AND state = 'retired'",

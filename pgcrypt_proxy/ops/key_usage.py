@@ -12,14 +12,15 @@ from pgcrypt_proxy.ops.connect import readable_errors
 from pgcrypt_proxy.ops.index_conversion import quoted
 
 #: Every stored column of a sealed type, whether rules name it or not: tables, partitions, materialised views.
-_PLACES = """
+_PLACES = r"""
 SELECT n.nspname, c.relname, a.attname
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'm')
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-LEFT JOIN pg_catalog.pg_type base ON base.oid = t.typbasetype
-WHERE NOT a.attisdropped AND 'pgcrypt.sealed'::regtype IN (t.oid, base.oid)
+JOIN pg_catalog.pg_namespace tn ON tn.oid = t.typnamespace
+WHERE NOT a.attisdropped AND t.typtype = 'd' AND ('pgcrypt.sealed'::regtype IN (t.oid, t.typbasetype)
+  OR (tn.nspname = 'pgcrypt' AND t.typname ~ '^sealed_[0-9]{1,9}$'))
 ORDER BY 1, 2, a.attnum
 """
 

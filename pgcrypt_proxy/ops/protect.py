@@ -24,6 +24,7 @@ from pgcrypt_proxy.ops.column_rows import Progress, no_progress
 from pgcrypt_proxy.ops.connect import readable_errors
 from pgcrypt_proxy.ops.index_conversion import quoted
 from pgcrypt_proxy.ops.keyring_store import KeyringStore, hold_active_keys
+from pgcrypt_proxy.ops.online import moves
 from pgcrypt_proxy.policy.model import Rule
 from pgcrypt_proxy.session.meter import Meter
 from pgcrypt_proxy.session.observer import SilentObserver
@@ -68,13 +69,15 @@ class Outcome:
 
 def preview_protect(connection: psycopg.Connection, rule: Rule, options: Options) -> Preview:
     """What `protect` would do. Changes nothing, locks nothing."""
+    _refuse_moving(connection, rule.schema, rule.table, rule.column)
     facts = column_facts.read(connection, rule.schema, rule.table, rule.column)
-    assessment = _assess_protect(connection, facts, rule, options)
+    assessment = assess(connection, facts, rule, options)
     return _preview(connection, facts, assessment, options, "pgcrypt.sealed_<id>", "pg_catalog.bytea")
 
 
 def preview_unprotect(connection: psycopg.Connection, column: ProtectedColumn, options: Options) -> Preview:
     """What `unprotect` would do. Changes nothing, locks nothing."""
+    _refuse_moving(connection, column.schema, column.table, column.name)
     facts = column_facts.read(connection, column.schema, column.table, column.name)
     assessment = column_checks.assess_unprotect(facts, column.search)
     return _preview(connection, facts, assessment, options, column.type.sql, column.type.sql)
@@ -94,16 +97,17 @@ def protect(
     started = time.monotonic()
     where = f"{rule.schema}.{rule.table}.{rule.column}"
     with readable_errors(f"protecting {where}"), connection.transaction():
+        _refuse_moving(connection, rule.schema, rule.table, rule.column)
         _lock(connection, rule.schema, rule.table, options)
         facts = column_facts.read(connection, rule.schema, rule.table, rule.column)
-        assessment = _assess_protect(connection, facts, rule, options)
+        assessment = assess(connection, facts, rule, options)
         rows = _count(connection, facts, options)
         _raise_obstacles("protected", facts, assessment, rows, options)
         assert rows is not None
         hold_active_keys(connection)
         keyring = store.unlock_with_grants({rule.data_class: rows})
         column = _new_column(connection, facts, rule)
-        values = _values(keyring)
+        values = values_of(keyring)
         use = ParameterUse(0, Use.SEAL, column)
 
         def seal(plaintext: bytes) -> tuple[bytes, bytes]:
@@ -114,7 +118,7 @@ def protect(
         rewrite = Rewrite(
             target_type=sealed_types.name(column.id),
             staged_type="pg_catalog.bytea",
-            read=f"{_send_function(connection, facts.type_oid)}({quoted(rule.column)})",
+            read=f"{send_function(connection, facts.type_oid)}({quoted(rule.column)})",
             change=seal,
             reread=f"{quoted(rule.column)}::pg_catalog.bytea",
             reopen=values.opener(column, 1),
@@ -122,7 +126,7 @@ def protect(
         )
         sealed = column_rewrite.run(connection, facts, rewrite, progress, rows)
     keyring.zeroise()
-    _vacuum(connection, facts)
+    vacuum(connection, facts)
     return _outcome(facts, column.id, sealed, rows, assessment, started)
 
 
@@ -136,6 +140,7 @@ def unprotect(
     """Store every value of a sealed column in plaintext again. Raises as `protect` does."""
     started = time.monotonic()
     with readable_errors(f"unprotecting {column.qualified_name}"), connection.transaction():
+        _refuse_moving(connection, column.schema, column.table, column.name)
         _lock(connection, column.schema, column.table, options)
         facts = column_facts.read(connection, column.schema, column.table, column.name)
         assessment = column_checks.assess_unprotect(facts, column.search)
@@ -143,7 +148,7 @@ def unprotect(
         _raise_obstacles("made plain", facts, assessment, rows, options)
         assert rows is not None
         keyring = store.unlock()
-        opener = _values(keyring).opener(column, 1)
+        opener = values_of(keyring).opener(column, 1)
 
         def open_value(envelope: bytes) -> tuple[bytes, bytes]:
             plaintext = opener(envelope)
@@ -154,18 +159,24 @@ def unprotect(
             staged_type=column.type.sql,
             read=f"{quoted(column.name)}::pg_catalog.bytea",
             change=open_value,
-            reread=f"{_send_function(connection, column.type.parameter_oid)}({quoted(column.name)})",
+            reread=f"{send_function(connection, column.type.parameter_oid)}({quoted(column.name)})",
             reopen=bytes,
             conversions=assessment.conversions,
         )
         opened = column_rewrite.run(connection, facts, rewrite, progress, rows)
-        _forget_column(connection, column)
+        sealed_types.forget(connection, column.id)
     keyring.zeroise()
-    _vacuum(connection, facts)
+    vacuum(connection, facts)
     return _outcome(facts, column.id, opened, rows, assessment, started)
 
 
-def _assess_protect(connection: psycopg.Connection, facts: ColumnFacts, rule: Rule, options: Options) -> Assessment:
+def assess(
+    connection: psycopg.Connection, facts: ColumnFacts, rule: Rule, options: Options, *, is_short: bool = False
+) -> Assessment:
+    """What stands in the way of sealing that column, and what becomes of its indexes.
+
+    `is_short`: how the server folds case is not asked; it was before, and cannot have changed.
+    """
     types = catalog_queries.fetch_types(connection)
     with readable_errors("reading index names"):
         taken = connection.execute(
@@ -181,7 +192,7 @@ def _assess_protect(connection: psycopg.Connection, facts: ColumnFacts, rule: Ru
         taken_names=frozenset(name for (name,) in taken),
         types=types,
     )
-    for mode in sorted(rule.search):
+    for mode in () if is_short else sorted(rule.search):
         function = folding.difference(connection, facts.relation_oid, facts.number, mode)
         if function is not None:
             found.obstacles.append(
@@ -209,6 +220,18 @@ def _preview(
         *(c.create for c in assessment.conversions if c.create),
     ]
     return Preview(facts.qualified_name, rows, assessment, tuple(steps))
+
+
+def _refuse_moving(connection: psycopg.Connection, schema: str, table: str, column: str) -> None:
+    with readable_errors("looking for columns on their way"):
+        move = moves.find(connection, schema, table, column)
+    if move is not None:
+        way = "protect" if move.is_sealing else "unprotect"
+        raise ConfigError(
+            f"{move.qualified_name} is on its way by {way} --online",
+            hint="Run that to its end, or with --abandon, first.",
+            sqlstate="55000",
+        )
 
 
 def _lock(connection: psycopg.Connection, schema: str, table: str, options: Options) -> None:
@@ -272,23 +295,13 @@ def _new_column(connection: psycopg.Connection, facts: ColumnFacts, rule: Rule) 
     )
 
 
-def _forget_column(connection: psycopg.Connection, column: ProtectedColumn) -> None:
-    """Drop the domain and the id, unless another column has the same type (a copy of the table)."""
-    is_used = connection.execute(
-        "SELECT FROM pg_catalog.pg_attribute WHERE atttypid = %s AND NOT attisdropped LIMIT 1",
-        [column.domain_oid],
-    ).fetchone()
-    if is_used is None:
-        connection.execute(f"DROP DOMAIN {sealed_types.name(column.id)}".encode())
-        connection.execute("DELETE FROM pgcrypt.columns WHERE id = %s", [column.id])
-
-
-def _values(keyring: Keyring) -> Values:
+def values_of(keyring: Keyring) -> Values:
+    """Seals and opens under that keyring, and tells nobody."""
     observer = SilentObserver()
     return Values(keyring, observer, Meter(observer, time.monotonic))
 
 
-def _send_function(connection: psycopg.Connection, type_oid: int) -> str:
+def send_function(connection: psycopg.Connection, type_oid: int) -> str:
     """The function that gives a value of that type in binary form."""
     row = connection.execute(
         "SELECT n.nspname, p.proname FROM pg_catalog.pg_type t JOIN pg_catalog.pg_proc p ON p.oid = t.typsend"
@@ -299,7 +312,7 @@ def _send_function(connection: psycopg.Connection, type_oid: int) -> str:
     return quoted(*row)
 
 
-def _vacuum(connection: psycopg.Connection, facts: ColumnFacts) -> None:
+def vacuum(connection: psycopg.Connection, facts: ColumnFacts) -> None:
     """New statistics of the table, and the old ones' dead rows gone where the role may do that."""
     with readable_errors(f"vacuuming {facts.schema}.{facts.table}"):
         connection.execute(f"VACUUM (ANALYZE) {quoted(facts.schema, facts.table)}".encode())

@@ -22,16 +22,15 @@ from pgcrypt_proxy.errors import ConfigError, PgcryptError
 from pgcrypt_proxy.ops import catalog_queries, catalog_rules
 from pgcrypt_proxy.ops.column_rows import Progress, no_progress
 from pgcrypt_proxy.ops.connect import readable_errors
+from pgcrypt_proxy.ops.fresh_keys import FreshKeys
 from pgcrypt_proxy.ops.index_conversion import quoted
-from pgcrypt_proxy.ops.keyring_store import DEFAULT_BLOCK, KeyringStore, active_ids, hold_active_keys
+from pgcrypt_proxy.ops.keyring_store import KeyringStore, active_ids, hold_active_keys
 from pgcrypt_proxy.policy.model import Policy
 from pgcrypt_proxy.sql.catalog import ProtectedColumn
 
 BLOCKS_PER_BATCH = 16
 LOCK_TIMEOUT_S = 2.0
 MAX_PASSES = 10
-#: A keyring is made anew when it has less time than that: more than any batch takes.
-SPARE_TIME_S = 60.0
 
 _BLOCKS = """
 SELECT (pg_catalog.pg_relation_size(%s::bigint::oid::regclass)
@@ -97,7 +96,7 @@ def reseal(
     """
     joined = catalog_rules.join(policy, catalog_queries.fetch(connection))
     catalog_rules.raise_first(joined.problems)
-    keys = _Keys(store)
+    keys = FreshKeys(store)
     try:
         for column in joined.protected.values():
             if column.is_armed:
@@ -107,47 +106,13 @@ def reseal(
     return states(connection)
 
 
-class _Keys:
-    """A keyring with time and grants left."""
-
-    def __init__(self, store: KeyringStore) -> None:
-        self._store = store
-        self._keyring: Keyring | None = None
-
-    def fresh(self, data_class: str, active: frozenset[int], seals: int) -> Keyring:
-        """One whose active key of `data_class` is the database's, with so many seals granted.
-
-        The caller's transaction holds the active keys (`hold_active_keys`).
-        """
-        keyring = self._keyring
-        if (
-            keyring is None
-            or keyring.expires_at - time.monotonic() < SPARE_TIME_S
-            or keyring.active_keys.get(data_class) not in active
-        ):
-            self.close()
-            keyring = self._keyring = self._store.unlock()
-        if keyring.remaining_seals(data_class) < seals:
-            given = self._store.grant(data_class, max(seals, DEFAULT_BLOCK))
-            if given.key_id != keyring.active_keys.get(data_class):  # the limit was reached, and a new key made
-                self.close()
-                keyring = self._keyring = self._store.unlock()
-            keyring.grant_seals(given.key_id, given.count)
-        return keyring
-
-    def close(self) -> None:
-        if self._keyring is not None:
-            self._keyring.zeroise()
-            self._keyring = None
-
-
 class _Column:
     """One column of one table."""
 
     def __init__(
         self,
         connection: psycopg.Connection,
-        keys: _Keys,
+        keys: FreshKeys,
         column: ProtectedColumn,
         pause_s: float,
         progress: Progress,

@@ -15,6 +15,7 @@ from pgcrypt_proxy.ops import catalog_queries, catalog_rules, folding
 from pgcrypt_proxy.ops.catalog_rules import logical_type
 from pgcrypt_proxy.ops.column_checks import term_flags
 from pgcrypt_proxy.ops.connect import readable_errors
+from pgcrypt_proxy.ops.index_conversion import quoted
 from pgcrypt_proxy.ops.install import INSTALL_LOCK
 from pgcrypt_proxy.policy.model import Policy, Rule
 from pgcrypt_proxy.sql.catalog import Catalog, ProtectedColumn
@@ -29,6 +30,19 @@ WHERE (c.schema_name, c.table_name, c.column_name) = (%s, %s, %s)
   AND (c.logical_type, c.data_class, c.index_domain) = (%s, %s, %s) AND c.search = %s::text[]
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.atttypid = t.oid AND NOT a.attisdropped)
 ORDER BY c.id DESC LIMIT 1
+"""
+
+#: Without NOT VALID, which the definition of a constraint that is not proved yet ends with.
+_BASE_CONSTRAINTS = """
+SELECT conname, pg_catalog.regexp_replace(pg_catalog.pg_get_constraintdef(oid), ' NOT VALID$', '')
+FROM pg_catalog.pg_constraint WHERE contypid = 'pgcrypt.sealed'::regtype AND contype = 'c' ORDER BY conname
+"""
+_BARE = r"""
+SELECT pg_catalog.substr(t.typname, 8)::int
+FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+WHERE n.nspname = 'pgcrypt' AND t.typtype = 'd' AND t.typname ~ '^sealed_[0-9]{1,9}$'
+  AND t.typbasetype = 'pg_catalog.bytea'::regtype
+ORDER BY 1
 """
 
 
@@ -48,21 +62,70 @@ def claim(connection: psycopg.Connection, rule: Rule, logical: LogicalType) -> i
     free = connection.execute(_FREE, [*named, *kind, search]).fetchone()
     if free is not None:
         return int(free[0])
-    row = connection.execute(
+    column_id = _insert(connection, [*named, *kind, search])
+    domain = name(column_id)
+    connection.execute(
+        f"CREATE DOMAIN {domain} AS pgcrypt.sealed CONSTRAINT has_terms {_has_terms(rule.search)}".encode()
+    )
+    connection.execute(f"GRANT USAGE ON DOMAIN {domain} TO PUBLIC".encode())
+    return column_id
+
+
+def claim_bare(connection: psycopg.Connection, rule: Rule, logical: LogicalType) -> int:
+    """The id of a new sealed type without constraints: adding a column of it rewrites no table.
+
+    `constrain` it before the first value is written. Needs a transaction.
+    """
+    column_id = _insert(
+        connection,
+        [rule.schema, rule.table, rule.column, logical.sql, rule.data_class, rule.index_domain, sorted(rule.search)],
+    )
+    connection.execute(f"CREATE DOMAIN {name(column_id)} AS pg_catalog.bytea".encode())
+    connection.execute(f"GRANT USAGE ON DOMAIN {name(column_id)} TO PUBLIC".encode())
+    return column_id
+
+
+def constrain(connection: psycopg.Connection, column_id: int, search: frozenset[str]) -> None:
+    """Give a bare type what `pgcrypt.sealed` checks, and that its envelopes have their terms. Needs a transaction."""
+    connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(%s)", [INSTALL_LOCK])  # `destroy` adds constraints
+    rows = connection.execute(_BASE_CONSTRAINTS).fetchall()
+    for constraint, check in [*rows, ("has_terms", _has_terms(search))]:
+        connection.execute(
+            f"ALTER DOMAIN {name(column_id)} ADD CONSTRAINT {quoted(constraint)} {check} NOT VALID".encode()
+        )
+
+
+def bases(connection: psycopg.Connection) -> list[str]:
+    """The domains that check for themselves that values are envelopes, as SQL: pgcrypt.sealed, and bare types."""
+    return ["pgcrypt.sealed", *(name(row[0]) for row in connection.execute(_BARE).fetchall())]
+
+
+def forget(connection: psycopg.Connection, column_id: int) -> None:
+    """Drop the domain and the id, unless another column has the same type (a copy of the table)."""
+    is_used = connection.execute(
+        "SELECT FROM pg_catalog.pg_attribute WHERE atttypid = pg_catalog.to_regtype(%s) AND NOT attisdropped LIMIT 1",
+        [name(column_id)],
+    ).fetchone()
+    if is_used is None:
+        connection.execute(f"DROP DOMAIN IF EXISTS {name(column_id)}".encode())
+        connection.execute("DELETE FROM pgcrypt.columns WHERE id = %s", [column_id])
+
+
+def _insert(connection: psycopg.Connection, row: list[object]) -> int:
+    made = connection.execute(
         "INSERT INTO pgcrypt.columns"
         " (schema_name, table_name, column_name, logical_type, data_class, index_domain, search)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING id",
-        [*named, *kind, search],
+        row,
     ).fetchone()
-    assert row is not None
-    domain = name(row[0])
-    connection.execute(
-        f"CREATE DOMAIN {domain} AS pgcrypt.sealed CONSTRAINT has_terms CHECK ("
-        "(pg_catalog.get_byte(VALUE, 1) OPERATOR(pg_catalog.&) 15)"
-        f" OPERATOR(pg_catalog.=) {term_flags(rule.search)})".encode()
+    assert made is not None
+    return int(made[0])
+
+
+def _has_terms(search: frozenset[str]) -> str:
+    return (
+        f"CHECK ((pg_catalog.get_byte(VALUE, 1) OPERATOR(pg_catalog.&) 15) OPERATOR(pg_catalog.=) {term_flags(search)})"
     )
-    connection.execute(f"GRANT USAGE ON DOMAIN {domain} TO PUBLIC".encode())
-    return int(row[0])
 
 
 def lacking(catalog: Catalog) -> list[ProtectedColumn]:

@@ -18,6 +18,7 @@ from pgcrypt_proxy.server import client_tls, log, tls
 from pgcrypt_proxy.server.doorkeeper import Visit
 from pgcrypt_proxy.server.leg import Leg
 from pgcrypt_proxy.server.metrics import Metrics
+from pgcrypt_proxy.server.sockets import Keepalive
 from pgcrypt_proxy.server.upstream import ConnectFailed, Upstream
 from pgcrypt_proxy.server.world import World
 from pgcrypt_proxy.session.commands import (
@@ -62,11 +63,13 @@ class Connection:
         identity: tls.Identity | None,
         visit: Visit,
         proxy_header: ProxyHeader | None,
+        keepalive: Keepalive,
         login_timeout_s: float,
         on_closed: Callable[[Connection], None],
     ) -> None:
         self.session = session
         self.number = number
+        self.keepalive = keepalive
         self._world = world
         self._upstream = upstream
         self._metrics = metrics

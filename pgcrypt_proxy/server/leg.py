@@ -9,15 +9,14 @@ read, and what is left of its bytes waits, until everybody else was asked.
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from typing import Protocol, cast
 
+from pgcrypt_proxy.server.sockets import Keepalive, tune
 from pgcrypt_proxy.session.events import Side
 
 #: Bytes that may wait to be written on a leg before the other one is not read any more.
 HIGH_WATER_BYTES = 256 * 1024
-KEEPALIVE_IDLE_S = 60
 #: How long a peer that takes nothing more may keep what is left to be written before its leg is dropped.
 LINGER_S = 5.0
 #: A turn ends after the piece in which so much time has passed. A client's bytes can be dear; a server's rows are
@@ -28,6 +27,8 @@ PIECE_BYTES = 16 * 1024
 
 class Owner(Protocol):
     """The connection that a leg belongs to."""
+
+    keepalive: Keepalive
 
     @property
     def is_ready(self) -> bool: ...
@@ -63,7 +64,7 @@ class Leg(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)  # uvloop's have another base
         self.transport.set_write_buffer_limits(HIGH_WATER_BYTES)
         if is_first:
-            tune(transport.get_extra_info("socket"))
+            tune(transport.get_extra_info("socket"), self._connection.keepalive)
             self._connection.on_made(self)
 
     def data_received(self, data: bytes) -> None:
@@ -142,13 +143,3 @@ class Leg(asyncio.Protocol):
             transport.abort()
         else:
             self._lingering = asyncio.get_running_loop().call_later(LINGER_S, self._linger, left)
-
-
-def tune(sock: socket.socket | None) -> None:
-    """No delay for small messages, and keepalive so that a vanished peer is noticed."""
-    if sock is None or sock.family == socket.AF_UNIX:
-        return
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_KEEPIDLE"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)

@@ -71,7 +71,7 @@ class World:
         self._version = 0
         self._subscribers: set[Callable[[WorldChanged], None]] = set()
         self._users: set[Callable[[str], bool]] = set()
-        self._swap_locks = SwapLocks()
+        self._swap_locks = SwapLocks(clock)
         self._refreshing: asyncio.Task[str | None] | None = None
         self._keys: KeyKeeper | None = None
         self.policy: Policy
@@ -98,6 +98,10 @@ class World:
         assert self._keys is not None, "open comes first"
         return self._keys
 
+    def may_watch(self) -> bool:
+        """Whether statements on tables of rules with a phase may be sent: these are watched for swaps."""
+        return self._clock() < self._swap_locks.valid_until
+
     @property
     def keyring(self) -> Keyring:
         """The unwrapped keys that are in force."""
@@ -112,7 +116,12 @@ class World:
     def _load_catalog(self, connection: psycopg.Connection, policy: Policy) -> Catalog:
         self._version += 1
         held = self._swap_locks.take(connection, policy.moving_tables)
-        catalog = catalog_loader.load(connection, policy, version=self._version)
+        try:
+            catalog = catalog_loader.load(connection, policy, version=self._version)
+        except PgcryptError as error:
+            if error.code != "XX000":  # pg_get_indexdef() and the like, of what others have just dropped
+                raise
+            catalog = catalog_loader.load(connection, policy, version=self._version)
         if self._may_wait and sealed_types.lacking(catalog):
             sealed_types.prepare(connection, policy)
             catalog = catalog_loader.load(connection, policy, version=self._version)
@@ -128,6 +137,8 @@ class World:
         for column in catalog.ruled.values():
             if not column.relation_oid:
                 log.get().warning("column waits for its table", column=column.qualified_name)
+        for name in sorted(catalog.plain):
+            log.get().warning("column is plain for now", column=name)
 
     def _make_planner(self, catalog: Catalog) -> Planner:
         return Planner(catalog, max_statement_bytes=self._settings.max_statement_bytes)
@@ -179,6 +190,7 @@ class World:
         catalog, tables = self.planner.catalog, self.policy.moving_tables
         if not tables and not catalog.watched_tables:
             return
+        had_lapsed = not self.may_watch()
         try:
             held = await self._database.run(lambda c: self._swap_locks.take(c, tables))
         except PgcryptError:
@@ -186,6 +198,8 @@ class World:
             raise
         if held != catalog.held_tables or catalog.watched_tables != _names(tables):
             await self.refresh_catalog()
+        elif had_lapsed:
+            self._tell()  # sessions wait
         free = {t for t in self.planner.catalog.held_tables if not any(is_using(t) for is_using in self._users)}
         kept = self.planner.catalog.watched_tables - free
         await self._database.run(lambda c: self._swap_locks.keep_only(c, kept))
@@ -232,10 +246,12 @@ class World:
                     await self.keys.tick(_data_classes(self.policy))
                     if CATALOG_CHANNEL in heard or time.monotonic() >= next_poll:
                         next_poll = time.monotonic() + self._settings.catalog_poll_s
-                        await self.refresh_catalog()
+                        if await self.refresh_catalog() is not None:  # nobody may tell again what was told
+                            next_poll = min(next_poll, time.monotonic() + RETRY_S)
                 except PgcryptError as error:
                     log.failure("upkeep failed", error)
-                    await asyncio.sleep(RETRY_S)
+                    # statements on tables of rules with a phase wait meanwhile
+                    await asyncio.sleep(WATCHING_TICK_S if self.policy.moving_tables else RETRY_S)
         finally:
             await self.keys.stop()
 
@@ -270,7 +286,16 @@ def same(one: Catalog, other: Catalog) -> bool:
     """Whether two catalogs say the same, their versions apart."""
     return all(
         getattr(one, what) == getattr(other, what)
-        for what in ("relations", "tainted_functions", "unmet_rules", "ruled", "watched_tables", "held_tables")
+        for what in (
+            "relations",
+            "tainted_functions",
+            "unmet_rules",
+            "ruled",
+            "plain",
+            "moving",
+            "watched_tables",
+            "held_tables",
+        )
     )
 
 

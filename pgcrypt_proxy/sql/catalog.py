@@ -12,6 +12,15 @@ from dataclasses import dataclass, field, replace
 from pgcrypt_proxy.values.database_types import NO_TYPES, DatabaseTypes
 from pgcrypt_proxy.values.types import LogicalType
 
+#: A column that is being filled beside another, whose place it will take, is named so, and by that column's id.
+HIDDEN_PREFIX = "pgcrypt_next_"
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a column of that name is one that clients do not see."""
+    number = name.removeprefix(HIDDEN_PREFIX)
+    return number != name and number.isascii() and number.isdigit()
+
 
 @dataclass(frozen=True, slots=True)
 class ProtectedColumn:
@@ -52,13 +61,26 @@ class ProtectedColumn:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One live attribute of a relation, in attribute-number order."""
+    """One live attribute of a relation."""
 
     name: str
     attribute_number: int
     type_oid: int
     protected: ProtectedColumn | None = None
     is_generated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A column that is being sealed or made plain beside applications; `state` is filling or switching."""
+
+    column_id: int
+    state: str
+    column_name: str
+
+
+#: (column, the column that it is shown behind, or "" for first) of those that stand elsewhere.
+ShownAfter = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +94,10 @@ class Relation:
     then move protected values where no plan can see it): such writes are refused.
     `unique_terms` are unique indexes over terms, with their keys as ON CONFLICT infers them.
     `absent` are columns that rules name and the table lacks; somebody's DDL may just be adding them.
+    `moving` are qualified names: of the table itself if the phase of a rule lets a column of it change its form while
+    applications use it, of such tables below a view. `columns` are in the order in which clients see them, without
+    those that are `hidden`; `shown_after` is what the database says of that order. If `is_order_unknown`, they are in
+    attribute order.
     """
 
     oid: int
@@ -83,14 +109,44 @@ class Relation:
     write_hazards: tuple[tuple[str, str], ...] = ()
     unique_terms: tuple[tuple[str, str], ...] = ()
     absent: tuple[ProtectedColumn, ...] = ()
+    moving: tuple[str, ...] = ()
+    hidden: tuple[Column, ...] = ()
+    shown_after: ShownAfter = ()
+    is_order_unknown: bool = False
+
+    @property
+    def qualified_name(self) -> str:
+        return f"{self.schema}.{self.name}"
 
     @property
     def is_protected(self) -> bool:
         return any(c.protected is not None for c in self.columns)
 
     @property
-    def is_sensitive(self) -> bool:
+    def may_hold_envelopes(self) -> bool:
+        """Whether a value of it may be an envelope, or may have to be one."""
         return self.is_derived or self.is_protected or bool(self.absent)
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether it has a hidden column, or may get one any time."""
+        return bool(self.hidden) or self.qualified_name in self.moving
+
+    @property
+    def is_rearranged(self) -> bool:
+        """Whether clients see other columns, or in another order, than the server has."""
+        numbers = [column.attribute_number for column in self.columns]
+        return self.is_changing or self.is_order_unknown or numbers != sorted(numbers)
+
+    @property
+    def is_sensitive(self) -> bool:
+        """Whether a statement on it must be looked into."""
+        return self.may_hold_envelopes or bool(self.moving) or self.is_rearranged
+
+    @property
+    def touched(self) -> set[str]:
+        """The tables that a statement on it touches, as `StatementPlan.tables` names them."""
+        return {*self.moving, *([self.qualified_name] if self.may_hold_envelopes or self.is_rearranged else [])}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +164,10 @@ class Catalog:
     `system_columns` are the columns of those system relations that show something of protected columns.
     `watched_tables` (schema.table) are those of rules with a phase; `held_tables`, of these, are those that no new
     statement may use, since a column is about to change places with the one beside it.
+    `plain` are qualified names of columns that rules name and that are plain for now, as the rules' phase allows;
+    they are in none of the others. `moving` has the columns on their way by their relation's OID, `moving_names`
+    the names of all relations through which such are reached, `rearranged_names` those of relations of which
+    clients see other columns than the server has.
     """
 
     version: int
@@ -123,6 +183,10 @@ class Catalog:
     system_columns: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     watched_tables: frozenset[str] = frozenset()
     held_tables: frozenset[str] = frozenset()
+    plain: frozenset[str] = frozenset()
+    moving: Mapping[int, tuple[Move, ...]] = field(default_factory=dict)
+    moving_names: frozenset[str] = frozenset()
+    rearranged_names: frozenset[str] = frozenset()
 
     @classmethod
     def build(
@@ -135,6 +199,8 @@ class Catalog:
         types: DatabaseTypes = NO_TYPES,
         ruled: Mapping[tuple[str, str, str], ProtectedColumn] | None = None,
         system_columns: Mapping[tuple[str, str], tuple[str, ...]] | None = None,
+        plain: Iterable[str] = (),
+        moving: Mapping[int, tuple[Move, ...]] | None = None,
     ) -> Catalog:
         """Index `relations` by OID and by name, and the protected columns by (table OID, attribute number)."""
         by_oid: dict[int, Relation] = {}
@@ -166,6 +232,31 @@ class Catalog:
             types=types,
             ruled=dict(ruled or {}),
             system_columns=dict(system_columns or {}),
+            plain=frozenset(plain),
+            moving=dict(moving or {}),
+            moving_names=frozenset(relation.name for relation in by_oid.values() if relation.moving),
+            rearranged_names=frozenset(relation.name for relation in by_oid.values() if relation.is_rearranged),
+        )
+
+    def with_relations(
+        self,
+        relations: Iterable[Relation],
+        *,
+        version: int | None = None,
+        unmet_rules: Iterable[tuple[str, str]] | None = None,
+        ruled: Mapping[tuple[str, str, str], ProtectedColumn] | None = None,
+    ) -> Catalog:
+        """The same of other relations. `version`, `unmet_rules` and `ruled` stay when they are not given."""
+        return Catalog.build(
+            self.version if version is None else version,
+            relations,
+            tainted_functions=self.tainted_functions,
+            unmet_rules=self.unmet_rules if unmet_rules is None else unmet_rules,
+            types=self.types,
+            ruled=self.ruled if ruled is None else ruled,
+            system_columns=self.system_columns,
+            plain=self.plain,
+            moving=self.moving,
         )
 
     @property

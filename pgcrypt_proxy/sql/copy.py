@@ -20,6 +20,7 @@ from pgcrypt_proxy.sql.plan import CopyPlan
 from pgcrypt_proxy.sql.references import names_of
 from pgcrypt_proxy.sql.scope import Scope, ScopeColumn, check_present, quote, table_source
 from pgcrypt_proxy.sql.select import where
+from pgcrypt_proxy.sql.star import check_order
 from pgcrypt_proxy.wire.copy_format import CopyFormat, CopyKind, Header
 
 #: Options that do not change how the data are read or written.
@@ -62,21 +63,23 @@ def table_columns(context: Context, tree: Node) -> Outputs:
         columns = [by_name.get(name, ScopeColumn(name)) for name in names_of(tree["attlist"])]
     else:
         columns = [by_name[column.name] for column in relation.columns if not column.is_generated]
-    if (relation.absent or any(column.protected for column in columns)) and "attlist" not in tree:
-        _write_out(context, target, relation, columns)
+        if relation.is_rearranged:
+            check_order(context, relation, target.get("location"))
+        if relation.absent or relation.is_rearranged or any(column.protected for column in columns):
+            _write_out(context, target, columns)
     if "whereClause" in tree:
         _check_where(context, tree["whereClause"], relation)
     return list(columns)
 
 
-def _write_out(context: Context, target: Node, relation: Relation, columns: Sequence[ScopeColumn]) -> None:
+def _write_out(context: Context, target: Node, columns: Sequence[ScopeColumn]) -> None:
     text = context.text
     at = text.token_index.get(text.to_char(target.get("location", -1)))
     parts = 2 * sum(key in target for key in ("catalogname", "schemaname", "relname")) - 1
     if at is None or at + parts > len(text.tokens) or any(t.name == "UIDENT" for t in text.tokens[at : at + parts]):
         raise refuse.form("this spelling of COPY", context.position(target.get("location")))
     end = text.tokens[at + parts - 1].end
-    context.edit(end, end, " (" + ", ".join(quote(column.name) for column in columns) + ")")
+    context.list_columns(end, end, " (" + ", ".join(quote(column.name) for column in columns) + ")")
 
 
 def _check_where(context: Context, node: Node, relation: Relation) -> None:
@@ -117,7 +120,8 @@ def plan(tree: Node, outputs: Sequence[ScopeColumn], columns: tuple[ProtectedCol
         elif name not in _WITHOUT_EFFECT | _LINE_OPTIONS | {"format"}:
             raise _unknown(name, option)
     table = tree.get("relation", {}).get("relname", "")
-    return CopyPlan(is_from, table, _format(options, names), columns, names, skips_bad_rows)
+    type_oids = tuple(output.type_oid for output in outputs)
+    return CopyPlan(is_from, table, _format(options, names), columns, names, skips_bad_rows, type_oids)
 
 
 def _format(options: dict[str, Node], names: tuple[str, ...]) -> CopyFormat:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pgcrypt_proxy.sql import ddl_alter, ddl_index, ddl_rename, ddl_table
+from pgcrypt_proxy.sql import ddl_alter, ddl_index, ddl_rename, ddl_table, refuse
 from pgcrypt_proxy.sql.catalog import Catalog
-from pgcrypt_proxy.sql.context import Context
+from pgcrypt_proxy.sql.context import Context, find_relation
 from pgcrypt_proxy.sql.ddl_layout import whole
 from pgcrypt_proxy.sql.ddl_steps import Steps, carry_out
 from pgcrypt_proxy.sql.mention import Mentions, find
@@ -22,6 +22,7 @@ _HANDLERS: Mapping[str, Callable[[Context, Statement], Steps]] = {
 #: Objects go, or are spoken of: no value is stored, shown or computed with.
 HARMLESS = frozenset({"DropStmt", "CommentStmt", "CreateSeqStmt", "AlterSeqStmt"})
 _RELATIONS = frozenset({"OBJECT_TABLE", "OBJECT_VIEW", "OBJECT_MATVIEW", "OBJECT_FOREIGN_TABLE"})
+_ALTERATIONS = frozenset({"AlterTableStmt", "RenameStmt", "AlterObjectSchemaStmt"})
 KINDS = frozenset({*_HANDLERS, *HARMLESS})
 #: DDL behind which tables mean what they meant.
 _NO_CHANGE = frozenset({"CommentStmt", "CreateSeqStmt", "AlterSeqStmt", "GrantStmt"})
@@ -30,8 +31,20 @@ _NO_CHANGE = frozenset({"CommentStmt", "CreateSeqStmt", "AlterSeqStmt", "GrantSt
 def understand(context: Context, statement: Statement) -> None:
     """Rewrite the statement as far as it needs it. Raises Refusal and AskServer."""
     handler = _HANDLERS.get(statement.kind)
+    if statement.kind in _ALTERATIONS:
+        _check_settled(context, statement.tree)
     if handler is not None:
         carry_out(context, whole(context.text, statement), handler(context, statement))
+
+
+def _check_settled(context: Context, tree: Node) -> None:
+    """Raises Refusal for a table with a column on its way: the table must stay as it is until that is done."""
+    target = tree.get("relation")
+    if target is None:
+        return
+    relation = find_relation(context.catalog, context.resolved, target.get("schemaname"), target["relname"])
+    if relation is not None and relation.is_changing:
+        raise refuse.moving(relation, context.position(target.get("location")))
 
 
 def reshapes(kind: str, tree: Node, *, is_concerned: bool) -> bool:

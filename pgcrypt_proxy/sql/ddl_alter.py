@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pgcrypt_proxy.sql import refuse
 from pgcrypt_proxy.sql.catalog import ProtectedColumn, Relation
-from pgcrypt_proxy.sql.context import Context
+from pgcrypt_proxy.sql.context import Context, find_relation
 from pgcrypt_proxy.sql.ddl_column import (
     check_collation,
     check_plain,
@@ -16,23 +16,27 @@ from pgcrypt_proxy.sql.ddl_column import (
     sealed_type,
 )
 from pgcrypt_proxy.sql.ddl_layout import Span, behind_name, remove, split, whole
+from pgcrypt_proxy.sql.ddl_rename import check_named_in_order
 from pgcrypt_proxy.sql.ddl_steps import Steps
 from pgcrypt_proxy.sql.ddl_terms import concerns, key
+from pgcrypt_proxy.sql.mention import find
 from pgcrypt_proxy.sql.parse import Node, Statement
 from pgcrypt_proxy.sql.scope import quote
 
 #: Actions that store, show and compute no value, whatever column they name. Triggers that are enabled may move values.
 _HARMLESS = frozenset(
     {
-        "AT_DropColumn", "AT_SetNotNull", "AT_DropNotNull", "AT_SetStatistics", "AT_SetOptions", "AT_ResetOptions",
+        "AT_SetNotNull", "AT_DropNotNull", "AT_SetStatistics", "AT_SetOptions", "AT_ResetOptions",
         "AT_SetStorage", "AT_SetCompression", "AT_ValidateConstraint", "AT_ChangeOwner", "AT_ClusterOn",
         "AT_DropCluster", "AT_SetLogged", "AT_SetUnLogged", "AT_SetTableSpace", "AT_SetRelOptions",
         "AT_ResetRelOptions", "AT_DisableTrig", "AT_DisableTrigAll", "AT_DisableTrigUser", "AT_DisableRule",
         "AT_EnableRowSecurity", "AT_DisableRowSecurity", "AT_ForceRowSecurity", "AT_NoForceRowSecurity",
-        "AT_AddInherit", "AT_DropInherit", "AT_AttachPartition", "AT_DetachPartition",
+        "AT_DropInherit", "AT_DetachPartition",
         "AT_DetachPartitionFinalize", "AT_ReplicaIdentity", "AT_AlterConstraint", "AT_SetAccessMethod",
     }
 )  # fmt: skip
+#: Actions by which a table's columns become another's.
+_COMBINES = frozenset({"AT_AddInherit", "AT_AttachPartition"})
 #: The same for columns that are not protected.
 _HARMLESS_ELSEWHERE = frozenset({"AT_AddIdentity", "AT_SetIdentity", "AT_DropIdentity", "AT_DropExpression"})
 _HINT = "Run it on a direct connection if it must be done."
@@ -107,9 +111,23 @@ def _action(work: _Alteration, command: Node, span: Span) -> bool:
         if_exists = "IF EXISTS " if command.get("missing_ok") else ""
         work.steps.before.append(f"DROP INDEX {if_exists}{quote(work.relation.schema)}.{quote(name)}")
         return True
+    elif kind in _COMBINES:
+        _check_combined(work, command, position)
+    elif kind == "AT_DropColumn":
+        if work.relation is not None:
+            check_named_in_order(work.relation, name, position)
     elif kind not in _HARMLESS and not (kind in _HARMLESS_ELSEWHERE and name not in protected):
         raise refuse.statement("this form of ALTER TABLE", work.table, position, hint=_HINT)
     return False
+
+
+def _check_combined(work: _Alteration, command: Node, position: int) -> None:
+    """Columns of both tables are matched by name, and would be seen in two orders."""
+    others = find(command.get("def", {})).relations
+    found = [work.relation, *(find_relation(work.context.catalog, work.context.resolved, s, n) for s, n, _ in others)]
+    for relation in found:
+        if relation is not None and relation.is_rearranged:
+            raise refuse.rearranged("inheritance or partitioning", relation, position)
 
 
 def _add_column(work: _Alteration, tree: Node, span: Span) -> bool:

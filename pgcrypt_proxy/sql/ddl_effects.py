@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from pgcrypt_proxy.sql.catalog import Catalog, Column, ProtectedColumn, Relation
 from pgcrypt_proxy.sql.parse import Node, Statement
+from pgcrypt_proxy.sql.shown_order import arranged
 
 #: Actions of ALTER TABLE that leave columns what they are.
 _SAME_COLUMNS = frozenset(
@@ -88,7 +89,8 @@ def _altered(catalog: Catalog, tree: Node, tables: list[str]) -> Catalog | None:
             columns = [column for column in columns if column.name != command.get("name")]
         elif kind not in _SAME_COLUMNS:
             return None
-    changed = replace(relation, columns=tuple(columns))
+    visible, is_order_unknown = arranged(columns, relation.shown_after)
+    changed = replace(relation, columns=visible, is_order_unknown=is_order_unknown)
     return _with(catalog, [changed if r.oid == relation.oid else r for r in catalog.relations.values()])
 
 
@@ -108,12 +110,4 @@ def _with(catalog: Catalog, relations: Iterable[Relation]) -> Catalog:
         for where, rule in catalog.ruled.items()
     }
     unmet = {(s, t) for (s, t, _), rule in ruled.items() if not rule.relation_oid}
-    return Catalog.build(
-        catalog.version,
-        made,
-        tainted_functions=catalog.tainted_functions,
-        unmet_rules=unmet,
-        types=catalog.types,
-        ruled=ruled,
-        system_columns=catalog.system_columns,
-    )
+    return catalog.with_relations(made, unmet_rules=unmet, ruled=ruled)

@@ -35,9 +35,18 @@ def rename(context: Context, statement: Statement) -> Steps:
             steps.is_replaced = True
             steps.before.append(f"ALTER INDEX {quote(relation.schema)}.{quote(old)} RENAME TO {quote(new)}")
     else:
+        check_named_in_order(relation, old, position)
         column = next((c.protected for c in relation.columns if c.name == old), None)
         _check_rules(context, (relation.schema, relation.name), [(new, column)], position)
     return steps
+
+
+def check_named_in_order(relation: Relation, name: str, position: int | None) -> None:
+    """Raises Refusal for a column that says where another is shown, or itself: nobody would know the order then."""
+    if not relation.is_order_unknown and any(name in entry for entry in relation.shown_after):
+        hint = f"Change what pgcrypt.shown_order says of {relation.qualified_name} first, on a direct connection."
+        what = f'dropping or renaming column "{name}", by which its order is known,'
+        raise refuse.rearranged(what, relation, position, hint=hint)
 
 
 def set_schema(context: Context, statement: Statement) -> Steps:

@@ -106,6 +106,8 @@ def _check_source(context: Context, source: Node, ruled: dict[str, ProtectedColu
     """A table whose columns come with it: under their sealed types, but not in a ruled column's place."""
     relation = context.lookup(source.get("schemaname"), source["relname"], source.get("location"))
     position = context.position(source.get("location"))
+    if relation is not None and relation.is_rearranged:
+        raise refuse.rearranged("making a table of its columns", relation, position, hint=COPY_HINT)
     if not ruled:
         return
     if relation is None:

@@ -81,6 +81,7 @@ def _executed(
         is_ddl=planned.is_ddl or inner.is_ddl,
         changes_settings=planned.changes_settings or inner.changes_settings,
         ends_transaction=planned.ends_transaction or inner.ends_transaction,
+        tables=tuple(sorted({table for statement in inner.statements for table in statement.tables})),
     )
     if inner.is_untouched:
         return planned
@@ -94,7 +95,7 @@ def _executed(
     if execution.makes_table or execution.is_explained:
         outputs = None
     edits += _arguments(sql, execution, prepared)
-    return replace(planned, is_untouched=False, outputs=outputs, tables=statement.tables)
+    return replace(planned, is_untouched=False, outputs=outputs)
 
 
 def _arguments(sql: str, execution: Execution, prepared: Prepared) -> list[Edit]:

@@ -110,7 +110,7 @@ def _tagged(context: Context, kind: str, tree: Any, scope: Scope, what: str) -> 
 
 def _null_test(context: Context, tree: Node, scope: Scope) -> None:
     """IS [NOT] NULL: an envelope is NULL exactly when its value is, so a row's answer is the same too."""
-    if _counts_rows(context, tree["arg"], scope):
+    if _counts_rows(context, tree["arg"], scope, counts_columns=True):
         return
     owner = lineage(context, tree["arg"], scope)
     if owner is None:
@@ -132,11 +132,16 @@ def _null_test(context: Context, tree: Node, scope: Scope) -> None:
         seal_into(context, tree["arg"], scope, owner)
 
 
-def _counts_rows(context: Context, node: Node, scope: Scope) -> bool:
-    """Whether `node` is a whole row, of which only NULL counts here; what the row holds then stays as it is."""
+def _counts_rows(context: Context, node: Node, scope: Scope, *, counts_columns: bool = False) -> bool:
+    """Whether `node` is a whole row, of which only NULL counts here; what the row holds then stays as it is.
+
+    `counts_columns`: and so does NULL in each column, also in one that clients do not see. Raises Refusal.
+    """
     row = whole_row(context, node, scope)
     if row is None:
         return False
+    if counts_columns and row.row is not None and row.row.is_changing:
+        raise refuse.shown_row(row.row, context.position(node["ColumnRef"].get("location")))
     for each in row.columns or ():
         each.use_plain()
     return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pgcrypt_proxy.sql import joins, operands, refuse
 from pgcrypt_proxy.sql.context import Context, Outputs
 from pgcrypt_proxy.sql.feeds import Feed
@@ -9,6 +11,7 @@ from pgcrypt_proxy.sql.operands import NotAnOperand
 from pgcrypt_proxy.sql.parse import Node
 from pgcrypt_proxy.sql.references import names_of
 from pgcrypt_proxy.sql.scope import Scope, ScopeColumn, Source, aliased, table_source
+from pgcrypt_proxy.sql.star import column_aliases
 
 
 def feed_column(
@@ -38,6 +41,7 @@ def is_operand(context: Context, node: Node, *, is_array: bool = False) -> bool:
 
 def from_clause(context: Context, items: list[Node], scope: Scope) -> None:
     """Bring every FROM item into `scope`, in order, with the columns that `*` gives."""
+    scope.items += items
     for item in items:
         star = from_item(context, item, scope)
         scope.star = None if scope.star is None or star is None else scope.star + star
@@ -76,7 +80,11 @@ def _range_var(context: Context, tree: Node, scope: Scope) -> Source:
     if relation is None:
         return Source(alias.get("aliasname", name), None, schema)
     source = table_source(relation, alias.get("aliasname"))
-    return aliased(source, source.alias, names) if names else source
+    if not names:
+        return source
+    if source.row is not None:
+        column_aliases(context, tree, relation, names)
+    return replace(aliased(source, source.alias, names), row=source.row)
 
 
 def _subselect(context: Context, tree: Node, scope: Scope) -> Source:
@@ -97,7 +105,14 @@ def _functions(context: Context, tree: Node, scope: Scope) -> Source:
     for item in tree["functions"]:
         # beside the call stands a column definition list, which has no expressions
         context.plain(context, [p for p in item["List"]["items"] if p and "List" not in p], scope, "a function in FROM")
-    return Source(tree.get("alias", {}).get("aliasname", ""), None)
+    return Source(tree.get("alias", {}).get("aliasname", _function_name(tree)), None)
+
+
+def _function_name(tree: Node) -> str:
+    """The alias of a function in FROM that is given none."""
+    items = [item["List"]["items"][0] for item in tree["functions"]]
+    names = names_of(items[0].get("FuncCall", {}).get("funcname", [])) if len(items) == 1 else []
+    return names[-1] if names else ""
 
 
 def _unnest(context: Context, tree: Node, scope: Scope) -> Source | None:

@@ -17,6 +17,7 @@ from pgcrypt_proxy.sql.mention import Mentions, find
 from pgcrypt_proxy.sql.operands import NotAnOperand, closing
 from pgcrypt_proxy.sql.parse import Node, ParsedText, Statement
 from pgcrypt_proxy.sql.plan import ParameterUse, Use
+from pgcrypt_proxy.sql.scope import SYSTEM_COLUMNS
 from pgcrypt_proxy.sql.shown_catalog import FUNCTIONS, RELATIONS, ShownCatalog
 
 _KINDS = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "DeclareCursorStmt", "CopyStmt"})
@@ -29,8 +30,6 @@ _PRIMARY_KEYS = {
     "pg_index": {"indexrelid"},
     "pg_constraint": {"oid"},
 }
-#: A subquery has none of these.
-_SYSTEM_COLUMNS = frozenset({"tableoid", "ctid", "xmin", "xmax", "cmin", "cmax"})
 _OPENING, _CLOSING, _STAR, _DOT = "ASCII_40", "ASCII_41", "ASCII_42", "ASCII_46"
 _MOST_ARGUMENTS = 3
 
@@ -93,7 +92,7 @@ def _edits(found: _Found, mentions: Mentions, text: ParsedText, catalog: Catalog
     for reference in found.references:
         words = _words(reference)
         qualifier = words[-2] if len(words) > 1 else None
-        if words[-1] in _SYSTEM_COLUMNS and replaced and (qualifier is None or qualifier in replaced):
+        if words[-1] in SYSTEM_COLUMNS and replaced and (qualifier is None or qualifier in replaced):
             raise _Unclear
         if len(words) == 3 and qualifier and replaced.get(qualifier) == words[0]:
             if sum(_visible(item) == qualifier for item in found.items if item.get("schemaname") != words[0]):

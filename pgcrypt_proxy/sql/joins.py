@@ -8,6 +8,7 @@ written with its qualifier, and `*` as the list of its columns.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from pgcrypt_proxy.errors import Refusal
 from pgcrypt_proxy.sql import layout, refuse
@@ -38,6 +39,7 @@ def join(context: Context, tree: Node, scope: Scope, left: Outputs, right: Outpu
         for source in (*lefts, *rights):
             for column in (c for name in using for c in source.find(name)):
                 column.use_plain()
+    scope.merges = scope.merges or bool(using)
     context.plain(context, tree.get("quals"), scope, "JOIN ON")
     if merges:
         try:
@@ -58,15 +60,16 @@ def _using(tree: Node, left: Outputs, right: Outputs, sources: list[Source]) -> 
         return names_of(tree.get("usingClause", []))
     if left is not None and right is not None:
         return [c.name for c in left if any(c.name == other.name for other in right)]
-    if any(s.has_protected for s in sources):
+    if any(s.has_protected or s.row for s in sources):
         raise refuse.form("NATURAL JOIN with columns that are not known")
     return []
 
 
 def _aliased(tree: Node, scope: Scope, star: Outputs, first: int) -> Outputs:
     """A join with an alias hides what it joins. An alias of USING names the merged columns alone, beside the others."""
+    row = next((s.row for s in scope.sources[first:] if s.row is not None), None)
     if "join_using_alias" in tree or star is None:
-        if any(s.has_protected for s in scope.sources[first:]):
+        if row is not None or any(s.has_protected for s in scope.sources[first:]):
             raise refuse.form("an alias on a join")
         for column in (c for s in scope.sources[first:] for c in s.columns or ()):
             column.use_plain()
@@ -75,7 +78,12 @@ def _aliased(tree: Node, scope: Scope, star: Outputs, first: int) -> Outputs:
         if any(s.spellings for s in scope.sources[first:]):
             raise refuse.form("an alias on a join that merges protected columns")
         alias = tree["alias"]["aliasname"]
+        if row is not None and "colnames" in tree["alias"]:
+            raise refuse.form("an alias on a join that renames columns")
         source = aliased(Source("", tuple(star)), alias, names_of(tree["alias"].get("colnames", [])))
+    if source is not None and row is not None:
+        unknown = next((s.row for s in scope.sources[first:] if s.row is not None and s.row.is_order_unknown), row)
+        source = replace(source, row=unknown)
     del scope.sources[first:]
     scope.sources.append(source or Source(alias, None))
     return list(source.columns) if source is not None and source.columns is not None else None
@@ -150,7 +158,7 @@ def _merged(
             spellings[name] = f"COALESCE({one_spelling}, {other_spelling})"
     _write_on(context, tree, " AND ".join(conditions))
     star = merged + [c for c in (*left, *right) if c.name not in using]
-    hidden = [Source(s.alias, s.columns, s.schema, True, s.spellings, s.absent) for s in scope.sources[first:]]
+    hidden = [replace(s, is_hidden=True) for s in scope.sources[first:]]
     inherited = {n: text for s in scope.sources[first:] if not s.is_hidden for n, text in s.spellings.items()}
     scope.sources[first:] = [*hidden, Source("", tuple(star), spellings={**inherited, **spellings})]
     return star

@@ -49,17 +49,19 @@ _RUNS_CODE = re.compile(rf"\b({_SQL_RUNNING}|do|function|procedure)\b", re.IGNOR
 class Mentions:
     """`relations`: (schema or None, name, byte location); `functions`: (name, byte location); `strings`: all others.
 
-    `targets`: (INSERT, UPDATE or DELETE; schema or None, name, byte location) of everything written to.
+    `targets`: (INSERT, UPDATE or DELETE; schema or None, name, byte location) of everything written to. `types` are
+    names of types, without schema.
     """
 
     relations: list[tuple[str | None, str, int]] = field(default_factory=list)
     functions: list[tuple[str, int]] = field(default_factory=list)
     strings: list[str] = field(default_factory=list)
     cte_names: set[str] = field(default_factory=set)
+    types: set[str] = field(default_factory=set)
     targets: list[tuple[str, str | None, str, int]] = field(default_factory=list)
 
 
-def _function_name(names: list[Node]) -> str:
+def _last_name(names: list[Node]) -> str:
     return str(names[-1]["String"].get("sval", "")) if names else ""
 
 
@@ -90,9 +92,11 @@ def find(tree: Node, kind: str = "") -> Mentions:
         if "relname" in node:
             found.relations.append((node.get("schemaname"), node["relname"], node.get("location", 0)))
         elif "funcname" in node and isinstance(node["funcname"], list):
-            found.functions.append((_function_name(node["funcname"]), node.get("location", 0)))
+            found.functions.append((_last_name(node["funcname"]), node.get("location", 0)))
         elif "ctename" in node:
             found.cte_names.add(node["ctename"])
+        elif "typemod" in node and "names" in node:
+            found.types.add(_last_name(node["names"]))
         elif "sval" in node and isinstance(node["sval"], str):
             found.strings.append(node["sval"])
         for tag, value in node.items():

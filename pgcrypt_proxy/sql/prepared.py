@@ -100,8 +100,9 @@ def _prepared(
     if plan.refusal is not None:
         return StatementPlan(is_untouched=False, refusal=_moved_refusal(plan.refusal, start)), []
     made = Prepared(statement.tree["name"], sql, plan, tuple(declared.oid for declared in types))
+    tables = tuple(sorted({table for inner in plan.statements for table in inner.tables}))
     if plan.is_untouched:
-        return StatementPlan(is_untouched=True, prepares=made), []
+        return StatementPlan(is_untouched=True, tables=tables, prepares=made), []
     for use in plan.parameters:
         if use.client_index < len(types):
             _check(use, types[use.client_index])
@@ -113,7 +114,6 @@ def _prepared(
         else:
             end = operands.closing(text, opening)
             edits.append(Edit(tokens[opening].start, end, (f"({_types(plan.parameters, types)})",)))
-    tables = tuple(sorted({table for inner in plan.statements for table in inner.tables}))
     return StatementPlan(is_untouched=not edits, tables=tables, prepares=made), edits
 
 

@@ -28,6 +28,8 @@ def column(context: Context, tree: Node, scope: Scope) -> ScopeColumn | None:
     names = column_names(tree)
     if names is None:
         source = scope.source(names_of(tree["fields"][:-1]))
+        if source is not None and source.row is not None:
+            raise refuse.shown_row(source.row, position)
         if source is None or source.columns is None or source.has_protected:
             raise refuse.whole_row(source.alias if source else "*", position)
         for each in source.columns:
@@ -37,6 +39,9 @@ def column(context: Context, tree: Node, scope: Scope) -> ScopeColumn | None:
         found = scope.resolve(names)
         spelling = scope.spelling(names[0]) if found is not None and len(names) == 1 else None
     except WholeRow:
+        source = scope.source(names)
+        if source is not None and source.row is not None and not source.has_protected:
+            raise refuse.shown_row(source.row, position) from None
         raise refuse.whole_row(names[-1], position) from None
     except AmbiguousName:
         raise refuse.form(f'the name "{names[-1]}", which may mean a protected column or not,', position) from None

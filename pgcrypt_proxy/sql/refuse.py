@@ -110,6 +110,16 @@ def unmet(schema: str, table: str, position: int | None) -> Refusal:
     )
 
 
+def moving(relation: Relation, position: int | None) -> Refusal:
+    """DDL on a table whose column changes its form beside applications."""
+    return Refusal(
+        f'a column of "{relation.qualified_name}" is being sealed or made plain',
+        hint="Wait for it: the table can be changed when that is done.",
+        position=position,
+        sqlstate="55000",
+    )
+
+
 def absent(column: ProtectedColumn) -> Refusal:
     """The table lacks a column that rules name, or somebody is just adding it."""
     return Refusal(
@@ -163,6 +173,37 @@ def whole_row(table: str, position: int | None) -> Refusal:
         f'a whole-row value of "{table}" would contain protected columns',
         hint="List the columns that are needed, and make rows or JSON of them in the application.",
         position=position,
+    )
+
+
+def shown_row(relation: Relation, position: int | None) -> Refusal:
+    """A whole-row value of a table of which clients see other columns than the server has."""
+    return Refusal(
+        f'a whole-row value of "{relation.qualified_name}" has its columns in another order, or more of them,'
+        " than clients see",
+        hint="List the columns that are needed.",
+        position=position,
+    )
+
+
+def rearranged(what: str, relation: Relation, position: int | None, *, hint: str | None = None) -> Refusal:
+    """DDL in which the columns of a table count that clients see differently."""
+    return Refusal(
+        f'{what} is not supported on "{relation.qualified_name}", whose columns clients see in another order',
+        hint=hint or "Run it on a direct connection if it must be done.",
+        position=position,
+        sqlstate="55000",
+    )
+
+
+def order_unknown(relation: Relation, position: int | None) -> Refusal:
+    """The columns of a table are not named where their order counts, and nobody knows it any more."""
+    return Refusal(
+        f'the order of the columns of "{relation.qualified_name}" is not known: columns were renamed or dropped'
+        " since one was sealed or made plain",
+        hint="Name the columns; or correct what pgcrypt.shown_order says of the table.",
+        position=position,
+        sqlstate="55000",
     )
 
 
@@ -236,6 +277,14 @@ def unparsable(reason: str, position: int | None) -> Refusal:
         hint="Nothing was sent to the server. Correct the statement.",
         position=position,
         sqlstate="42601",
+    )
+
+
+def behind_moved_names() -> Refusal:
+    """A name that several relations bear, behind what may have changed the search_path."""
+    return Refusal(
+        "a table's name that others bear too cannot be used behind a statement that may change what it means",
+        hint="Qualify the name with its schema, or send the statements one by one.",
     )
 
 

@@ -11,9 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pgcrypt_proxy.errors import Refusal
 from pgcrypt_proxy.sql import refuse
 from pgcrypt_proxy.sql.catalog import ProtectedColumn, Relation
 from pgcrypt_proxy.sql.feeds import Feed
+
+SYSTEM_COLUMNS = frozenset({"tableoid", "ctid", "xmin", "xmax", "cmin", "cmax"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,8 @@ class Source:
     `schema` is set for tables, so that `schema.table.column` finds them;
     `is_hidden` for `old`, `new`, `excluded` and what a join has merged, whose
     columns need the qualifier. `spellings`: what names of merged columns must
-    be written as, since the join says ON where the client said USING.
+    be written as, since the join says ON where the client said USING. `row`: the table of which clients see other
+    columns than the server has, so that a row of this source is not what they take it for.
     """
 
     alias: str
@@ -67,10 +71,15 @@ class Source:
     is_hidden: bool = False
     spellings: Mapping[str, str] = field(default_factory=dict)
     absent: tuple[ProtectedColumn, ...] = ()
+    row: Relation | None = None
 
     @property
     def has_protected(self) -> bool:
         return bool(self.absent) or (self.columns is not None and any(c.protected for c in self.columns))
+
+    def beside(self, alias: str) -> Source:
+        """The same columns under a name of their own: `old`, `new`, `excluded`."""
+        return Source(alias, self.columns, is_hidden=True, absent=self.absent, row=self.row)
 
     def find(self, name: str) -> list[ScopeColumn]:
         return [c for c in self.columns or () if c.name == name]
@@ -79,13 +88,18 @@ class Source:
         """Raises Refusal for a protected column that the table lacks, as far as is known."""
         check_present(self.absent, name)
 
+    def check_column(self, name: str) -> None:
+        """Raises Refusal for `alias.name` that is no column: it would call that function with a row of the source."""
+        if self.row is not None and name not in SYSTEM_COLUMNS and not self.find(name):
+            raise Refusal(f"column {self.alias}.{name} does not exist", sqlstate="42703")
+
 
 class AmbiguousName(Exception):
     """The name may or may not be a protected column: the statement cannot be understood for certain."""
 
 
 class WholeRow(Exception):
-    """The name is a whole row that contains protected columns."""
+    """The name is a whole row that contains protected columns, or other ones than clients see."""
 
 
 class OuterGroup(Exception):
@@ -99,6 +113,12 @@ class Scope:
     parent: Scope | None = None
     sources: list[Source] = field(default_factory=list)
     ctes: dict[str, Source] = field(default_factory=dict)
+    #: what stands in FROM
+    items: list[Any] = field(default_factory=list)
+    #: whether its rows are only counted, whatever is in them
+    is_only_counted: bool = False
+    #: whether a join merges columns by their names
+    merges: bool = False
     #: output columns of `*`, None when not known
     star: list[ScopeColumn] | None = field(default_factory=list)
     #: protected columns that this level groups by; told apart by identity, as two sources may have equal ones
@@ -157,7 +177,7 @@ class Scope:
             for source in level.sources:
                 source.check_present(name)
                 if source.alias == name:
-                    if source.has_protected:
+                    if source.has_protected or source.row is not None:
                         raise WholeRow(name)
                     for column in source.columns or ():
                         column.use_plain()
@@ -180,6 +200,7 @@ class Scope:
                 raise AmbiguousName(name)
             for source in named:
                 source.check_present(name)
+                source.check_column(name)
             return (found[0] if found else None), level
         # `a.b` may also be field b of a composite column a: a protected column is no composite.
         if self._is_protected(qualifier):
@@ -244,7 +265,8 @@ def spells(alias: str, spelling: str) -> bool:
 def table_source(relation: Relation, alias: str | None) -> Source:
     """The source that a table in FROM gives."""
     columns = tuple(ScopeColumn(c.name, c.protected, type_oid=c.type_oid) for c in relation.columns)
-    return Source(alias or relation.name, columns, None if alias else relation.schema, absent=relation.absent)
+    row = relation if relation.is_rearranged else None
+    return Source(alias or relation.name, columns, None if alias else relation.schema, absent=relation.absent, row=row)
 
 
 def check_present(absent: Iterable[ProtectedColumn], name: str) -> None:

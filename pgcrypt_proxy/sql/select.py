@@ -15,17 +15,21 @@ from pgcrypt_proxy.sql.references import column_names, is_spelled, names_of, out
 from pgcrypt_proxy.sql.scope import Scope, ScopeColumn, quote
 from pgcrypt_proxy.sql.sealed import lineage, referenced, seal_into
 from pgcrypt_proxy.sql.sets import compares, set_operation
+from pgcrypt_proxy.sql.star import check_order, listed
 from pgcrypt_proxy.sql.terms import check_searchable, is_grouped_expression, wrap_output
 from pgcrypt_proxy.sql.with_clause import common_tables
 
 
-def select(context: Context, node: Node, parent: Scope | None, *, as_terms: bool = False) -> Outputs:
+def select(
+    context: Context, node: Node, parent: Scope | None, *, as_terms: bool = False, is_only_counted: bool = False
+) -> Outputs:
     """Analyse a SELECT (tagged or not) and return its output columns; None when their number is not known.
 
-    `as_terms`: protected outputs become terms. Raises Refusal.
+    `as_terms`: protected outputs become terms. `is_only_counted`: what is in its rows makes no difference, if it is
+    no set operation. Raises Refusal.
     """
     tree = node.get("SelectStmt", node)
-    scope = Scope(parent)
+    scope = Scope(parent, is_only_counted=is_only_counted)
     common_tables(context, tree.get("withClause"), scope)
     if tree.get("op", "SETOP_NONE") != "SETOP_NONE":
         left, right = (select(context, tree[side], scope, as_terms=as_terms) for side in ("larg", "rarg"))
@@ -63,7 +67,9 @@ def select_compared(context: Context, node: Node, parent: Scope | None, is_teste
     Of a set operation they become terms, if there is a need: it has branches of several columns, or compares rows.
     """
     tree = node.get("SelectStmt", node)
-    return select(context, node, parent, as_terms="larg" in tree if is_tested else compares(tree))
+    is_only_counted = not is_tested and "larg" not in tree
+    as_terms = "larg" in tree if is_tested else compares(tree)
+    return select(context, node, parent, as_terms=as_terms, is_only_counted=is_only_counted)
 
 
 def _as_terms(context: Context, tree: Node, outputs: Outputs) -> Outputs:
@@ -126,7 +132,7 @@ def _target(context: Context, tree: Node, scope: Scope) -> Outputs:
     node = tree["val"]
     reference = node.get("ColumnRef")
     if reference is not None and column_names(reference) is None:
-        return _star(context, reference, scope)
+        return _star(context, tree, scope)
     name = tree.get("name") or output_name(node)
     found = referenced(context, node, scope)
     owner = lineage(context, node, scope)
@@ -155,29 +161,36 @@ def _target(context: Context, tree: Node, scope: Scope) -> Outputs:
     return [ScopeColumn(name, is_direct=False)]
 
 
-def _star(context: Context, tree: Node, scope: Scope) -> Outputs:
+def _star(context: Context, target: Node, scope: Scope) -> Outputs:
+    tree = target["val"]["ColumnRef"]
     qualifier = names_of(tree["fields"][:-1])
     if not qualifier:
         if scope.star is None and any(s.has_protected for s in scope.sources):
             raise refuse.form("* over columns that are not known", context.position(tree.get("location")))
-        _list_star(context, tree, scope)
+        _list_star(context, target, scope)
         return _ungrouped(context, scope.star, scope, tree)
     source = scope.source(qualifier)
     if source is None or source.columns is None:
         return None
+    listed(context, target, scope)
     return _ungrouped(context, list(source.columns), scope, tree)
 
 
-def _list_star(context: Context, tree: Node, scope: Scope) -> None:
+def _list_star(context: Context, target: Node, scope: Scope) -> None:
     """`*` over a join that merged columns before it was rewritten becomes the list of its columns."""
     if not any(source.spellings for source in scope.sources):
+        listed(context, target, scope)
         return
+    tree = target["val"]["ColumnRef"]
+    for source in scope.sources:
+        if source.row is not None:
+            check_order(context, source.row, tree.get("location"))
     owner = next(c.protected for source in scope.sources for c in source.columns or () if c.protected)
     at = context.text.token_index.get(context.text.to_char(tree.get("location", -1)))
     if at is None or context.text.tokens[at].name != "ASCII_42":
         raise refuse.form("this spelling of *")
-    listed = ", ".join(f"{spelling} AS {quote(column.name)}" for column, spelling in star_list(scope, owner))
-    context.edit(context.text.tokens[at].start, context.text.tokens[at].end, listed)
+    columns = ", ".join(f"{spelling} AS {quote(column.name)}" for column, spelling in star_list(scope, owner))
+    context.edit(context.text.tokens[at].start, context.text.tokens[at].end, columns)
 
 
 def _ungrouped(context: Context, columns: Outputs, scope: Scope, tree: Node) -> Outputs:

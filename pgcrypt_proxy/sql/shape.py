@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pgcrypt_proxy.sql.catalog import Catalog, Column, ProtectedColumn, Relation
+from pgcrypt_proxy.sql.catalog import Catalog, Column, ProtectedColumn, Relation, is_hidden
+from pgcrypt_proxy.sql.shown_order import arranged
 
 # Operators have their schema: the queries run in the client's session, whatever its search_path.
 #: The relations, a row for each column; $1 are names (text[]) that are asked for besides.
@@ -86,14 +87,11 @@ def apply(base: Catalog, rows: Sequence[Row], terms: Sequence[Row], version: int
     for found in seen.values():
         relations[found.oid] = _relation(base, found, by_id, tuple(unique_terms.get(found.oid, ())))
     ruled = _ruled(base, relations.values())
-    return Catalog.build(
-        version,
+    return base.with_relations(
         relations.values(),
-        tainted_functions=base.tainted_functions,
+        version=version,
         unmet_rules={(s, t) for (s, t, _), column in ruled.items() if not column.relation_oid},
-        types=base.types,
         ruled=ruled,
-        system_columns=base.system_columns,
     )
 
 
@@ -111,7 +109,7 @@ def _seen(rows: Sequence[Row]) -> dict[int, _Seen]:
 
 def _is_gone(relation: Relation, seen: Mapping[int, _Seen]) -> bool:
     """Whether a table that was asked for is not there any more. Views over such may be, and stay refused."""
-    return relation.is_protected and relation.oid not in seen
+    return (relation.is_protected or relation.is_rearranged) and relation.oid not in seen
 
 
 def _relation(
@@ -121,8 +119,11 @@ def _relation(
     if known is not None and _is_as_it_was(known, found):
         return replace(known, unique_terms=unique_terms)
     is_derived = found.kind in _VIEWS and any(column_id is not None for _, _, _, column_id, _ in found.columns)
-    columns = []
+    columns, hidden = [], []
     for name, number, type_oid, column_id, is_generated in found.columns:
+        if is_hidden(name):
+            hidden.append(Column(name, number, type_oid, is_generated=is_generated))
+            continue
         column = by_id.get(column_id or 0)
         protected = None
         if column_id is None:
@@ -133,25 +134,28 @@ def _relation(
         else:
             protected = _placed(column, found, name, number, type_oid, is_armed=True)
         columns.append(Column(name, number, type_oid, protected, is_generated))
+    shown_after = known.shown_after if known is not None else ()
+    visible, is_order_unknown = arranged(columns, shown_after)
     return Relation(
         oid=found.oid,
         schema=found.schema,
         name=found.name,
         kind=found.kind,
-        columns=tuple(columns),
+        columns=visible,
         is_derived=is_derived or (known is not None and known.is_derived),
         write_hazards=known.write_hazards if known is not None else (),
         unique_terms=unique_terms,
+        moving=known.moving if known is not None else (),
+        hidden=tuple(hidden),
+        shown_after=shown_after,
+        is_order_unknown=is_order_unknown,
     )
 
 
 def _is_as_it_was(known: Relation, found: _Seen) -> bool:
-    columns = tuple((name, number, type_oid) for name, number, type_oid, _, _ in found.columns)
-    return (known.schema, known.name, tuple((c.name, c.attribute_number, c.type_oid) for c in known.columns)) == (
-        found.schema,
-        found.name,
-        columns,
-    )
+    columns = sorted((number, name, type_oid) for name, number, type_oid, _, _ in found.columns)
+    was = sorted((c.attribute_number, c.name, c.type_oid) for c in (*known.columns, *known.hidden))
+    return (known.schema, known.name, was) == (found.schema, found.name, columns)
 
 
 def _placed(

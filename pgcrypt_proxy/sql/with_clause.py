@@ -62,7 +62,7 @@ def _query(context: Context, node: Node, scope: Scope) -> Outputs:
     outputs = (
         context.select(context, tree, scope) if kind == "SelectStmt" else context.write(context, kind, tree, scope)
     )
-    if outputs is None and context.tables:
+    if outputs is None and context.has_protected:
         raise refuse.form("a common table expression whose columns are not known")
     return outputs
 
@@ -77,7 +77,7 @@ def _recursive(context: Context, tree: Node, scope: Scope) -> Outputs:
     first = context.select(context, query["larg"], inner)
     for output in first or ():
         output.use_plain()
-    if first is None and context.tables:
+    if first is None and context.has_protected:
         raise refuse.form("a common table expression whose columns are not known")
     # Within the recursion a column has the type that the table's has, if it is that one.
     made = [ScopeColumn(o.name, o.protected, is_direct=o.is_direct) for o in first] if first is not None else None

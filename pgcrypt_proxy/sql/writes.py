@@ -12,6 +12,7 @@ from pgcrypt_proxy.sql.parse import Node
 from pgcrypt_proxy.sql.scope import Scope, Source, check_present, table_source
 from pgcrypt_proxy.sql.sealed import store, subselect, take
 from pgcrypt_proxy.sql.select import targets, where
+from pgcrypt_proxy.sql.star import insert_columns, is_star, merge_columns
 from pgcrypt_proxy.sql.with_clause import common_tables
 
 Columns = list[ProtectedColumn | None]
@@ -50,7 +51,7 @@ def _returning(context: Context, tree: Node, scope: Scope, source: Source) -> Ou
     for option in clause.get("options", ()):
         names.add(option["ReturningOption"].get("value", ""))
     for name in names - {s.alias for s in scope.sources}:
-        scope.sources.append(Source(name, source.columns, is_hidden=True, absent=source.absent))
+        scope.sources.append(source.beside(name))
     return targets(context, clause.get("exprs", []), scope)
 
 
@@ -69,9 +70,11 @@ def _insert(context: Context, tree: Node, scope: Scope) -> Outputs:
     query = tree.get("selectStmt", {}).get("SelectStmt")
     if query is not None:
         if "valuesLists" in query:
-            _values(context, query, columns, value_scope, is_open=_is_open(relation))
+            width = _values(context, query, columns, value_scope, is_open=_is_open(relation))
         else:
-            _insert_select(context, query, columns, value_scope, is_open=_is_open(relation))
+            width = _insert_select(context, query, columns, value_scope, is_open=_is_open(relation))
+        if "cols" not in tree:
+            insert_columns(context, tree["relation"], relation, width)
     if "onConflictClause" in tree:
         _on_conflict(context, tree["onConflictClause"], relation, source, scope)
     return _returning(context, tree, scope, source)
@@ -97,7 +100,8 @@ def _is_open(relation: Relation | None) -> bool:
     return relation is not None and bool(relation.absent)
 
 
-def _values(context: Context, query: Node, columns: Columns | None, scope: Scope, *, is_open: bool) -> None:
+def _values(context: Context, query: Node, columns: Columns | None, scope: Scope, *, is_open: bool) -> int | None:
+    """The values of INSERT ... VALUES; returns how many a row has."""
     values_scope = Scope(scope.parent, ctes=scope.ctes)
     common_tables(context, query.get("withClause"), values_scope)
     for row in query["valuesLists"]:
@@ -105,6 +109,14 @@ def _values(context: Context, query: Node, columns: Columns | None, scope: Scope
     order_by(context, query.get("sortClause", []), values_scope, None)
     for part in ("limitOffset", "limitCount"):
         expressions.plain(context, query.get(part), values_scope, "LIMIT")
+    return _width([row["List"]["items"] for row in query["valuesLists"]])
+
+
+def _width(rows: list[list[Node]]) -> int | None:
+    """How many values each row has, None where one may stand for several."""
+    if any(is_star(value) for row in rows for value in row):
+        return None
+    return max(len(row) for row in rows)
 
 
 def _check_width(count: int, columns: Columns | None, *, is_open: bool) -> None:
@@ -126,9 +138,11 @@ def _row(context: Context, values: list[Node], columns: Columns | None, scope: S
             store(context, node, column, scope)
 
 
-def _insert_select(context: Context, query: Node, columns: Columns | None, scope: Scope, *, is_open: bool) -> None:
+def _insert_select(
+    context: Context, query: Node, columns: Columns | None, scope: Scope, *, is_open: bool
+) -> int | None:
     """INSERT ... SELECT: an output goes into a protected column if it is an envelope of that very column, or a value
-    that the statement itself holds, which is sealed where it stands."""
+    that the statement itself holds, which is sealed where it stands. Returns the number of outputs."""
     outputs = context.select(context, query, scope)
     _check_width(len(outputs or ()), columns, is_open=is_open)
     for number, column in enumerate(columns or ()):
@@ -143,6 +157,7 @@ def _insert_select(context: Context, query: Node, columns: Columns | None, scope
             if output.protected is not None:
                 raise refuse.construct(output.protected, "INSERT ... SELECT into an unprotected column")
             output.use_plain()
+    return len(outputs) if outputs is not None else None
 
 
 def _on_conflict(context: Context, clause: Node, relation: Relation | None, source: Source, scope: Scope) -> None:
@@ -150,7 +165,7 @@ def _on_conflict(context: Context, clause: Node, relation: Relation | None, sour
     _conflict_constraint(context, infer, relation)
     _conflict_target(context, infer, relation, scope)
     expressions.plain(context, infer.get("whereClause"), scope, "ON CONFLICT")
-    scope.sources.append(Source("excluded", source.columns, is_hidden=True, absent=source.absent))
+    scope.sources.append(source.beside("excluded"))
     _set_list(context, clause.get("targetList", []), relation, scope)
     where(context, clause.get("whereClause"), scope)
     scope.sources.pop()
@@ -267,8 +282,9 @@ def _merge(context: Context, tree: Node, scope: Scope) -> Outputs:
                 context, {"cols": clause["targetList"]} if "targetList" in clause else {}, relation
             )
             _row(context, clause.get("values", []), columns, source_scope, is_open=_is_open(relation))
+    merge_columns(context, tree, relation)
     # RETURNING * gives the source's columns before the target's, depending on the version: listed columns only
-    scope.star = None
+    scope.star, scope.merges = None, True
     return _returning(context, tree, scope, source)
 
 

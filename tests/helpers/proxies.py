@@ -75,14 +75,27 @@ def settings_for(server: PostgresServer, name: str, rules: Path, **changes: Any)
 
 @contextlib.contextmanager
 def protected(
-    server: PostgresServer, folder: Path, schema: str, columns: str, world: dict[str, Any] | None = None, **changes: Any
+    server: PostgresServer,
+    folder: Path,
+    schema: str,
+    columns: str,
+    world: dict[str, Any] | None = None,
+    *,
+    sealed: str = "",
+    **changes: Any,
 ) -> Iterator[ProtectedDatabase]:
-    """A fresh database with `schema`, its `columns` sealed, behind a proxy of its own. `world` is for `start`."""
+    """A fresh database with `schema`, its `columns` sealed, behind a proxy of its own.
+
+    `sealed` is SQL that is run before the proxy starts; `world` is for `start`.
+    """
     rules, kek = write_rules(folder, columns)
     with server.database() as name:
         with server.connect(name) as connection:
             connection.execute(schema.encode())
         scenario.seal_columns(server, name, rules)
+        if sealed:
+            with server.connect(name) as connection:
+                connection.execute(sealed.encode())
         running = start(settings_for(server, name, rules, **changes), **(world or {}))
         try:
             yield ProtectedDatabase(server, name, rules, kek, running)

@@ -7,7 +7,7 @@ import pytest
 
 from pgcrypt_proxy.ops import catalog_loader
 from pgcrypt_proxy.policy.model import KeyringSettings, Policy, Rule, SafeFunction
-from pgcrypt_proxy.sql.catalog import Catalog
+from pgcrypt_proxy.sql.catalog import HIDDEN_PREFIX, Catalog
 from pgcrypt_proxy.sql.planner import Planner
 from tests.ops.test_catalog_loader import seal
 
@@ -183,3 +183,19 @@ def test_a_unique_constraint_that_became_an_index_on_terms(users: psycopg.Connec
     )
     assert plan.refusal is None
     assert "".join(map(str, plan.pieces)).endswith("ON CONFLICT /* c */ (pgcrypt.eq(email), age) DO NOTHING")
+
+
+def test_functions_of_schema_pgcrypt_are_the_products_own(users: psycopg.Connection) -> None:
+    users.execute(
+        "CREATE FUNCTION pgcrypt.empty() RETURNS trigger LANGUAGE plpgsql"
+        " AS $$ BEGIN NEW.email := NULL; RETURN NEW; END $$"
+    )
+    users.execute("CREATE TRIGGER t BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION pgcrypt.empty()")
+    assert refused(load(users), UPDATE) is None
+
+
+def test_a_column_that_is_filled_beside_another_needs_no_rule(users: psycopg.Connection) -> None:
+    users.execute("ALTER TABLE users ADD COLUMN note text")
+    column_id = seal(users, "public.users.note")
+    users.execute(f"ALTER TABLE users RENAME note TO {HIDDEN_PREFIX}{column_id}".encode())
+    assert [c.name for c in load(users).protected_columns] == ["email"]

@@ -198,5 +198,5 @@ def test_another_phase_is_refused(tmp_path):
         "version: 1\nkeyring: {provider: env}\n"
         "columns: [{table: public.users, column: email, type: text, phase: plain}]\n"
     )
-    with pytest.raises(PolicyError, match='rules.yaml:3: there is no phase "plain"'):
+    with pytest.raises(PolicyError, match=r'rules\.yaml:3: there is no phase "plain"'):
         load([path])

@@ -9,6 +9,7 @@ import pytest
 
 from pgcrypt_proxy.server import leg as leg_module
 from pgcrypt_proxy.server.leg import PIECE_BYTES, Leg
+from pgcrypt_proxy.server.sockets import Keepalive
 from pgcrypt_proxy.session.events import Side
 
 
@@ -42,6 +43,7 @@ class FakeOwner:
     def __init__(self, side: Side) -> None:
         self.got: list[bytes | str] = []
         self.is_ready = True
+        self.keepalive = Keepalive(0, 0, 0)
         self.transport = FakeTransport()
         self.leg = Leg(side, self)
         self.leg.connection_made(self.transport)

@@ -1,0 +1,56 @@
+"""A keyring with time and grants left, for tools that work longer than keys may stay unwrapped."""
+
+from __future__ import annotations
+
+import time
+
+from pgcrypt_proxy.crypto.keyring import Keyring
+from pgcrypt_proxy.ops.keyring_store import DEFAULT_BLOCK, KeyringStore
+
+#: A keyring is made anew when it has less time than that: more than any batch takes.
+SPARE_TIME_S = 60.0
+
+
+class FreshKeys:
+    """Gives keyrings; `store` has a connection of its own."""
+
+    def __init__(self, store: KeyringStore) -> None:
+        self._store = store
+        self._keyring: Keyring | None = None
+
+    def fresh(
+        self, data_class: str, active: frozenset[int], seals: int, *, spare_time_s: float = SPARE_TIME_S
+    ) -> Keyring:
+        """One whose active key of `data_class` is the database's, with so many seals granted.
+
+        The caller's transaction holds the active keys (`hold_active_keys`).
+        """
+        keyring = self._keyring
+        if (
+            keyring is None
+            or keyring.expires_at - time.monotonic() < spare_time_s
+            or keyring.active_keys.get(data_class) not in active
+        ):
+            self.close()
+            keyring = self._keyring = self._store.unlock()
+        if keyring.remaining_seals(data_class) < seals:
+            given = self._store.grant(data_class, max(seals, DEFAULT_BLOCK))
+            if given.key_id != keyring.active_keys.get(data_class):  # the limit was reached, and a new key made
+                self.close()
+                keyring = self._keyring = self._store.unlock()
+            keyring.grant_seals(given.key_id, given.count)
+        return keyring
+
+    def fresh_to_open(self, *, spare_time_s: float = SPARE_TIME_S) -> Keyring:
+        """One that opens, and need not seal."""
+        keyring = self._keyring
+        if keyring is None or keyring.expires_at - time.monotonic() < spare_time_s:
+            self.close()
+            keyring = self._keyring = self._store.unlock()
+        return keyring
+
+    def close(self) -> None:
+        """Forget the keys."""
+        if self._keyring is not None:
+            self._keyring.zeroise()
+            self._keyring = None

@@ -1,0 +1,178 @@
+"""Writes the hidden column: some rows at a time, each value opened again and compared before the commit.
+
+A row is known by its place and version (ctid and xmin), so what was made of a value goes to
+that very value or nowhere. Rows that somebody holds are left for later: nobody waits for
+more than one such batch, and this for nobody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import errors as pg_errors
+
+from pgcrypt_proxy.crypto.keyring import Keyring
+from pgcrypt_proxy.errors import ConfigError, PgcryptError
+from pgcrypt_proxy.ops import column_rows
+from pgcrypt_proxy.ops.fresh_keys import SPARE_TIME_S, FreshKeys
+from pgcrypt_proxy.ops.index_conversion import quoted
+from pgcrypt_proxy.ops.keyring_store import active_ids, hold_active_keys
+from pgcrypt_proxy.ops.online import triggers
+from pgcrypt_proxy.ops.online.change import Change
+from pgcrypt_proxy.ops.online.moves import Move
+
+MAX_ROWS = 1000
+#: A batch of wide values has fewer rows.
+MAX_BYTES = 4 << 20
+#: For a transaction whose program stands still.
+IDLE_TIMEOUT_S = 60
+
+STAGE = "pg_temp.pgcrypt_fill"
+
+_HAS_TRIGGERS = """
+SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger
+               WHERE tgrelid = %s::bigint::oid AND NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 16 <> 0
+                 AND tgname <> ALL (%s))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """`is_last`: no row that can be had now is left where this batch looked."""
+
+    read: int
+    moved: int
+    is_last: bool
+
+
+class Filler:
+    """Fills one column; for one connection."""
+
+    def __init__(self, connection: psycopg.Connection, keys: FreshKeys, move: Move, change: Change) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._move = move
+        self._change = change
+        self._rows = 50
+        connection.execute(f"DROP TABLE IF EXISTS {STAGE}".encode())
+        connection.execute(
+            f"CREATE TEMPORARY TABLE pgcrypt_fill (place tid NOT NULL, version xid NOT NULL,"
+            f" value {change.staged_type}) ON COMMIT DELETE ROWS".encode()
+        )
+
+    @property
+    def is_pending(self) -> str:
+        """SQL that is true for rows of table `t` that are left to do; the partial index has the same."""
+        return f"t.{quoted(self._move.column)} IS NOT NULL AND t.{quoted(self._move.hidden)} IS NULL"
+
+    def batch(self, where: str, *, limit: int = MAX_ROWS) -> Batch:
+        """Some of the rows that are left to do among those of `where`. In the caller's transaction."""
+        prepare(self._connection, self._move)
+        limit = min(limit, self._rows)
+        active: frozenset[int] = frozenset()
+        if self._change.is_sealing:
+            hold_active_keys(self._connection)
+            active = active_ids(self._connection)
+        with self._connection.cursor(binary=True) as cursor:
+            rows = cursor.execute(
+                f"SELECT pg_catalog.tidsend(t.ctid), pg_catalog.xidsend(t.xmin), {self._change.read}"  # noqa: S608 (quoted names)
+                f" FROM ONLY {self._move.qualified_table} AS t WHERE {self.is_pending} AND {where}"
+                f" LIMIT {limit}".encode()
+            ).fetchall()
+        if not rows:
+            return Batch(0, 0, is_last=True)
+        moved = self._write(rows, self._fresh(active, len(rows) if self._change.is_sealing else 0))
+        size = sum(len(value) for _, _, value in rows)
+        if size > MAX_BYTES:
+            self._rows = max(1, len(rows) * MAX_BYTES // size)
+        elif len(rows) == self._rows:
+            self._rows = min(MAX_ROWS, 2 * self._rows)
+        return Batch(len(rows), moved, is_last=moved == 0 or (len(rows) < limit and moved == len(rows)))
+
+    def pending(self, limit: int) -> int:
+        """How many rows are left to do, as far as `limit`. In the caller's transaction."""
+        prepare(self._connection, self._move)
+        row = self._connection.execute(
+            f"SELECT pg_catalog.count(*) FROM (SELECT FROM ONLY {self._move.qualified_table} AS t"  # noqa: S608 (quoted names)
+            f" WHERE {self.is_pending} LIMIT {limit}) r".encode()
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def warm(self, count: int) -> None:
+        """Have keys for `count` values ready, so that nothing is waited for under the table's lock."""
+        if self._change.is_sealing:
+            with self._connection.transaction():
+                hold_active_keys(self._connection)
+                self._fresh(active_ids(self._connection), count, spare_time_s=2 * SPARE_TIME_S)
+        else:
+            self._fresh(frozenset(), 0, spare_time_s=2 * SPARE_TIME_S)
+
+    def _fresh(self, active: frozenset[int], seals: int, *, spare_time_s: float = SPARE_TIME_S) -> Keyring:
+        if not self._change.is_sealing:
+            return self._keys.fresh_to_open(spare_time_s=spare_time_s)
+        return self._keys.fresh(self._change.column.data_class, active, seals, spare_time_s=spare_time_s)
+
+    def _write(self, rows: list[tuple[bytes, bytes, bytes]], keyring: Keyring) -> int:
+        make, reopen = self._change.functions(keyring)
+        plaintexts: dict[bytes, bytes] = {}
+        staged = []
+        for place, version, value in rows:
+            try:
+                plaintexts[place], stored = make(value)
+            except PgcryptError as error:
+                error.detail = f"{self._move.qualified_name}, row {column_rows.shown(place)}."
+                raise
+            staged.append((place, version, stored))
+        # By COPY: parameters may be logged.
+        column_rows.stage(self._connection, STAGE, staged)
+        table, hidden = self._move.qualified_table, quoted(self._move.hidden)
+        with self._connection.cursor(binary=True) as cursor:
+            written = cursor.execute(
+                "WITH held AS MATERIALIZED ("  # noqa: S608 (quoted names)
+                f"SELECT s.place, s.value FROM {STAGE} AS s"
+                f" JOIN ONLY {table} AS t ON t.ctid OPERATOR(pg_catalog.=) s.place"
+                f" WHERE t.xmin OPERATOR(pg_catalog.=) s.version AND {self.is_pending}"
+                " FOR NO KEY UPDATE OF t SKIP LOCKED)"
+                f" UPDATE ONLY {table} AS t SET {hidden} = held.value FROM held"
+                " WHERE t.ctid OPERATOR(pg_catalog.=) held.place"
+                f" RETURNING pg_catalog.tidsend(held.place), {self._change.reread}".encode()
+            ).fetchall()
+            cursor.execute(f"DELETE FROM {STAGE}".encode())  # noqa: S608 (a constant)
+        for place, stored in written:
+            if stored is None or reopen(stored) != plaintexts[place]:
+                raise PgcryptError(f"{self._move.qualified_name}: a new value is not the old one; it was not stored")
+        return len(written)
+
+
+def prepare(connection: psycopg.Connection, move: Move) -> None:
+    """Settings for a transaction that writes rows without an event of the application's."""
+    row = connection.execute(_HAS_TRIGGERS, [move.relation_oid, list(triggers.names(move))]).fetchone()
+    if row is not None and row[0]:
+        try:
+            with connection.transaction():
+                connection.execute("SET LOCAL session_replication_role = replica")
+        except pg_errors.InsufficientPrivilege:
+            raise ConfigError(
+                f"{move.schema}.{move.table} has triggers on UPDATE, which would fire",
+                hint="Run it as a superuser, or GRANT SET ON PARAMETER session_replication_role to the role.",
+                sqlstate="42501",
+            ) from None
+    settings = {
+        "row_security": "off",  # an error rather than rows left out
+        triggers.SETTING: str(move.column_id),
+        "jit": "off",
+        # by ctid, or by the index of what is left, whatever the statistics say
+        "enable_hashjoin": "off",
+        "enable_mergejoin": "off",
+        "enable_seqscan": "off",
+    }
+    # Kept where it is shorter: under the table's lock.
+    idle = "pg_catalog.current_setting('idle_in_transaction_session_timeout')"
+    calls = (
+        "pg_catalog.set_config('idle_in_transaction_session_timeout',"
+        f" CASE {idle} WHEN '0' THEN '{IDLE_TIMEOUT_S}s' ELSE {idle} END, true), "
+    )
+    calls += ", ".join(f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in settings.items())
+    connection.execute(f"SELECT {calls}".encode())

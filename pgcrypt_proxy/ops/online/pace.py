@@ -1,0 +1,42 @@
+"""How fast values are written: pauses, and standbys that must not fall behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import psycopg
+
+LAG_EVERY_S = 1.0
+
+_LAG = """
+SELECT COALESCE(pg_catalog.max(EXTRACT(epoch FROM replay_lag)), 0)::double precision
+FROM pg_catalog.pg_stat_replication
+"""
+
+
+@dataclass(slots=True)
+class Pace:
+    """`pause_s` behind each batch; `max_lag_s` is the replay lag of standbys that is waited for, 0 for none."""
+
+    pause_s: float = 0.0
+    max_lag_s: float = 0.0
+    sleep: Callable[[float], None] = time.sleep
+    _asked_at: float = field(default=0.0, init=False)
+
+    def keep(self, connection: psycopg.Connection) -> None:
+        """Behind a batch that has written something, outside a transaction."""
+        if self.pause_s:
+            self.sleep(self.pause_s)
+        while self.max_lag_s and time.monotonic() - self._asked_at >= LAG_EVERY_S:
+            if lag(connection) <= self.max_lag_s:
+                self._asked_at = time.monotonic()
+                return
+            self.sleep(LAG_EVERY_S)
+
+
+def lag(connection: psycopg.Connection) -> float:
+    """Seconds that the slowest standby is behind. Only superusers and pg_monitor see it."""
+    row = connection.execute(_LAG).fetchone()
+    return float(row[0]) if row else 0.0
