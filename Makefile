@@ -24,6 +24,9 @@ FUZZ_ARGS ?=
 # Which tests of other projects `make suites` runs: make suites SUITES_ARGS="--short asyncpg"
 SUITES_ARGS ?=
 
+# Anything for python -m bench: make bench BENCH_ARGS="--short --parts bulk"
+BENCH_ARGS ?=
+
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
@@ -53,8 +56,8 @@ types: $(STAMP)
 imports: $(STAMP)
 	$(BIN)/lint-imports
 
-bench: $(STAMP) ## Measure what the proxy adds
-	$(BIN)/python -m bench
+bench: $(STAMP) ## Measure what the proxy costs: BENCH_ARGS=--short for minutes instead of half an hour
+	$(BIN)/python -m bench $(BENCH_ARGS)
 
 fuzz: $(STAMP) ## Run the property tests with a hundred times the examples, then ask twins made-up statements: MINUTES=5
 	HYPOTHESIS_PROFILE=deep $(BIN)/pytest -n $(WORKERS) -m "not integration" --timeout=1800 $(PYTEST_ARGS)
