@@ -97,14 +97,22 @@ class Leg(asyncio.Protocol):
             self._take(data)
         self._connection.balance()
 
+    def _take_left(self) -> None:
+        """What came before the end counts before the end."""
+        data, self._left = self._left, b""
+        if data:
+            self._connection.on_data(self, data)
+
     def eof_received(self) -> bool:
         """Whether the transport stays, to be written to. TLS knows no half of a connection."""
+        self._take_left()
         self._has_ended = True
         if self.transport is None or self.transport.get_extra_info("ssl_object") is not None:
             return False
         return self._connection.on_ended(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._take_left()
         self.transport = None
         if self._lingering is not None:
             self._lingering.cancel()
