@@ -19,6 +19,8 @@ from bench.tables import Sizes
 
 #: Of every client: in these, statements are prepared and planned.
 FIRST_TRANSACTIONS = 5
+#: On a machine so busy that a run was too short.
+LONGER = 10
 _TPS = re.compile(r"^tps = ([\d.]+)", re.MULTILINE)
 _COUNT = re.compile(r"^number of transactions actually processed: (\d+)", re.MULTILINE)
 _FAILED = re.compile(r"^number of failed transactions: (\d+)", re.MULTILINE)
@@ -26,6 +28,10 @@ _FAILED = re.compile(r"^number of failed transactions: (\d+)", re.MULTILINE)
 
 class PgbenchFailed(Exception):
     """It did not run to its end, or a statement failed."""
+
+
+class TooShort(PgbenchFailed):
+    """Not one transaction was done in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,8 @@ def steady(transactions: Sequence[Transaction]) -> list[Transaction]:
 def parse_output(text: str) -> tuple[float, int]:
     """(transactions a second without the time of connecting, how many there were). Raises PgbenchFailed."""
     tps, count, failed = _TPS.search(text), _COUNT.search(text), _FAILED.search(text)
+    if count is not None and not int(count[1]):
+        raise TooShort(text[-2000:])
     if tps is None or count is None or (failed is not None and int(failed[1])):
         raise PgbenchFailed(text[-2000:])
     return float(tps[1]), int(count[1])
@@ -85,7 +93,16 @@ def parse_output(text: str) -> tuple[float, int]:
 def run(
     program: Path, contestant: Contestant, workload: str, protocol: str, clients: int, seconds: int, sizes: Sizes
 ) -> Run:
-    """One run against one contestant."""
+    """One run against one contestant; a longer one where nothing was done in time. Raises PgbenchFailed."""
+    try:
+        return _run(program, contestant, workload, protocol, clients, seconds, sizes)
+    except TooShort:
+        return _run(program, contestant, workload, protocol, clients, seconds * LONGER, sizes)
+
+
+def _run(
+    program: Path, contestant: Contestant, workload: str, protocol: str, clients: int, seconds: int, sizes: Sizes
+) -> Run:
     scripts = WORKLOADS[workload]
     with tempfile.TemporaryDirectory(prefix="bench-pgbench-") as name:
         folder = Path(name)

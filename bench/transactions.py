@@ -75,14 +75,18 @@ def measure(
     for case in cases:
         where = f" at {place.round_trip_ms:g} ms" if place.round_trip_ms else ""
         print(f"{case.name}{where}", file=sys.stderr, flush=True)
-        runs = interleaved(
-            place.names(*case.contestants),
-            rounds,
-            lambda name, case=case: pgbench.run(  # type: ignore[misc]
-                program, place[name], case.workload, case.protocol, case.clients, seconds, sizes
-            ),
-            warm_up=False,
-        )
+        try:
+            runs = interleaved(
+                place.names(*case.contestants),
+                rounds,
+                lambda name, case=case: pgbench.run(  # type: ignore[misc]
+                    program, place[name], case.workload, case.protocol, case.clients, seconds, sizes
+                ),
+                warm_up=False,
+            )
+        except pgbench.PgbenchFailed as error:
+            results.notes.append(f"{case.name}{where} failed and is left out: {' '.join(str(error).split())[-300:]}")
+            continue
         about: About = {
             "workload": case.workload,
             "protocol": case.protocol,

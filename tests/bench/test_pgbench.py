@@ -54,6 +54,23 @@ def test_a_run_that_failed_is_no_result(text: str) -> None:
         parse_output(text)
 
 
+def test_a_run_in_which_nothing_was_done_is_made_again_and_longer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[int] = []
+
+    def run(*arguments: object) -> object:
+        asked.append(arguments[5])  # type: ignore[arg-type]
+        if len(asked) == 1:
+            parse_output("number of transactions actually processed: 0\n")
+        return "run"
+
+    monkeypatch.setattr(pgbench, "_run", run)
+    contestant = Contestant(SEALED, Database("127.0.0.1", 1, "d"), "sealed", "sealed")
+    assert pgbench.run(tmp_path, contestant, CRUD, SIMPLE, 64, 1, TINY) == "run"
+    assert asked == [1, pgbench.LONGER]
+
+
 def test_values_are_quoted_in_the_simple_protocol_only(tmp_path: Path) -> None:
     contestant = Contestant(SEALED, Database("127.0.0.1", 1, "d"), "sealed", "sealed")
     search = next(s for s in WORKLOADS[CRUD] if s.name == "search")
