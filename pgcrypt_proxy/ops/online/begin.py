@@ -19,18 +19,19 @@ def begin(connection: psycopg.Connection, target: Target) -> None:
     """Add the hidden column and what keeps track of changes. Raises ConfigError with every obstacle."""
     rule = target.rule
     checks.raise_obstacles(target, checks.assess(connection, target, checks.facts(connection, target)))
+    _clean_up(connection)
     with locked(connection, quoted(rule.schema, rule.table)):
         facts = checks.facts(connection, target)
-        checks.raise_obstacles(target, checks.assess(connection, target, facts))
+        checks.raise_obstacles(target, checks.assess(connection, target, facts, is_short=True))
         if target.generation is not None:
-            column_id = sealed_types.claim_anew(connection, _sealed_id(connection, facts), target.generation)
+            column_id = sealed_types.claim_anew(connection, _required_id(connection, facts), target.generation)
             hidden_type = sealed_types.name(column_id)
         elif target.is_sealing:
             logical = logical_type(rule, catalog_queries.fetch_types(connection))
             column_id = sealed_types.claim_bare(connection, rule, logical)
             hidden_type = sealed_types.name(column_id)
         else:
-            column_id = _sealed_id(connection, facts)
+            column_id = _required_id(connection, facts)
             hidden_type = sealed_types.column(connection, column_id, target.place, facts.relation_oid).type.sql
         moves.add(connection, column_id, facts.relation_oid, facts.name, target.direction)
         move = moves.find(connection, *target.place)
@@ -56,7 +57,16 @@ def abandon(connection: psycopg.Connection, move: Move) -> None:
             moves.turn_to_scrubbing(connection, move, moves.SEAL)
 
 
-def _sealed_id(connection: psycopg.Connection, facts: ColumnFacts) -> int:
+def _clean_up(connection: psycopg.Connection) -> None:
+    """What was left behind by tables that were dropped while a column was on its way."""
+    with connection.transaction():
+        for column_id, direction in moves.remove_dropped(connection):
+            connection.execute(f"DROP FUNCTION IF EXISTS {triggers.function(column_id)}()".encode())
+            if direction != moves.OPEN:
+                sealed_types.forget(connection, column_id)
+
+
+def _required_id(connection: psycopg.Connection, facts: ColumnFacts) -> int:
     found = sealed_types.id_of(connection, facts.relation_oid, facts.name)
     if found is None:
         raise ConfigError(f"{facts.qualified_name} is not sealed", sqlstate="55000")

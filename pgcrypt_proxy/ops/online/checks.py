@@ -75,10 +75,10 @@ def facts(connection: psycopg.Connection, target: Target) -> ColumnFacts:
     )
 
 
-def assess(connection: psycopg.Connection, target: Target, found: ColumnFacts) -> Assessment:
+def assess(connection: psycopg.Connection, target: Target, found: ColumnFacts, *, is_short: bool = False) -> Assessment:
     """Everything that is in the way, and what becomes of the indexes."""
     if target.direction == moves.SEAL:
-        made = protect.assess(connection, found, target.rule, target.options)
+        made = protect.assess(connection, found, target.rule, target.options, is_short=is_short)
     else:
         is_reindex = target.direction == moves.REINDEX
         made = (
@@ -120,9 +120,9 @@ def conversions(
     connection: psycopg.Connection, target: Target, found: ColumnFacts, hidden: str
 ) -> list[tuple[str, Conversion, Conversion]]:
     """(temporary name, as it will be, over the hidden column) of every index to be made."""
-    wanted = assess(connection, target, found)
+    wanted = assess(connection, target, found, is_short=True)
     raise_obstacles(target, wanted)
-    beside = assess(connection, target, replace(found, name=hidden)).conversions
+    beside = assess(connection, target, replace(found, name=hidden), is_short=True).conversions
     oids = {index.name: index.oid for index in found.indexes}
     made: list[tuple[str, Conversion, Conversion]] = []
     for final, over_hidden in zip(wanted.conversions, beside, strict=True):

@@ -212,7 +212,7 @@ class Rotation:
             while True:
                 filled = [column.ready() for column in columns]
                 try:
-                    switch(self.connection, filled)
+                    switch(self.connection, filled, lambda: self._caught_up(columns))
                     return
                 except (NotYet, *IN_THE_WAY):
                     pass
@@ -222,6 +222,10 @@ class Rotation:
                 pauses.wait(lambda: self._in_the_way(columns))
         finally:
             keys.close()
+
+    def _caught_up(self, columns: Sequence[_Column]) -> None:
+        for column in columns:
+            column.catch_up()
 
     def _await_proxies(self, columns: Sequence[_Column]) -> None:
         """A proxy whose rules do not say the phase refuses everything once it has heard of the move."""
@@ -270,11 +274,16 @@ class _Column(Run):
         self._ready(self._beside.filler, self._beside.move)
         return self._beside
 
+    def catch_up(self) -> None:
+        assert self._beside is not None
+        self._caught_up_quickly(self._beside.filler, self._beside.move)
+
     def finish(self) -> Outcome:
         started = time.monotonic()
         move = self._found()
-        names, unproved = self._finished(move)
-        return Outcome(move, self._values, names, self._warnings, unproved, time.monotonic() - started)
+        unproved, older = self._finished(move)
+        names = tuple(index.name for index in checks.facts(self.connection, self.target).indexes)
+        return Outcome(move, self._values, names, self._warnings, unproved, older, time.monotonic() - started)
 
 
 def _place(move: Move) -> Column:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -17,11 +16,9 @@ from pgcrypt_proxy.ops.online.checks import Target
 from pgcrypt_proxy.ops.online.fill import Filler
 from pgcrypt_proxy.ops.online.locking import locked
 from pgcrypt_proxy.ops.online.moves import Move
-from pgcrypt_proxy.ops.swap_locks import PLANNING_LOCK
+from pgcrypt_proxy.ops.swap_locks import PLANNING_LOCK, are_watched
 
 PROXIES_TIMEOUT_MS = 600
-#: A proxy that has lost its connection, and so its lock, has noticed it by then.
-GRACE_S = 0.15
 #: So many values are left at most when the table is locked.
 MAX_PENDING = 200
 
@@ -46,7 +43,8 @@ def proxies_away(connection: psycopg.Connection, relations: Iterable[int]) -> It
             finally:
                 connection.execute("SET lock_timeout = 0")
             held.callback(_let_go, connection, oid)
-        time.sleep(GRACE_S)
+            if are_watched(connection, oid):
+                raise NotYet("a proxy")
         yield
 
 
@@ -64,18 +62,20 @@ class Filled:
     move: Move
 
 
-def switch(connection: psycopg.Connection, columns: Sequence[Filled]) -> None:
+def switch(connection: psycopg.Connection, columns: Sequence[Filled], catch_up: Callable[[], None]) -> None:
     """One try: proxies give way, and the columns change places, all in one transaction.
 
-    Raises one of `locking.IN_THE_WAY`, NotYet, or ConfigError for what was put in the way meanwhile.
+    `catch_up` writes what was changed while proxies were waited for. Raises one of `locking.IN_THE_WAY`, NotYet, or
+    ConfigError for what was put in the way meanwhile.
     """
     _turn(connection, columns, moves.FILLING, moves.SWITCHING)
     try:
         with proxies_away(connection, dict.fromkeys(column.move.relation_oid for column in columns)):
+            catch_up()
             swap(connection, columns)
     except BaseException:
         # whatever it was: statements are held as long as this says switching
-        with contextlib.suppress(psycopg.OperationalError):
+        with contextlib.suppress(psycopg.Error):
             _turn(connection, columns, moves.SWITCHING, moves.FILLING)
         raise
 
