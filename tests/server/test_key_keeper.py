@@ -320,7 +320,7 @@ def test_a_search_by_an_index_key_that_is_not_here_fails_and_does_not_miss(
     db: ProtectedDatabase, switch: Switched
 ) -> None:
     switch.is_off = True
-    with connect(db.server.dsn(db.name)) as own, db.connect() as connection:
+    with connect(db.server.dsn(db.name)) as own, db.connect(prepare_threshold=None) as connection:
         rotate_index_key(KeyringStore(own, FileProvider(db.kek)))
         assert connection.execute(SEARCH.encode()).fetchall() == [(1,)]  # the column's terms are under the old one
         own.execute("UPDATE pgcrypt.columns SET index_generation = 2")
