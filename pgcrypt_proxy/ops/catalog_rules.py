@@ -85,7 +85,7 @@ def join(policy: Policy, rows: CatalogRows) -> Joined:
             armed = _armed(rule, relation, name, number, type_oid, row, joined, rows.types)
             if armed is not None:
                 joined.protected[relation.oid, number] = armed
-    _check_generations(joined)
+    catalog_phases.check_generations(joined.protected.values(), joined.problems)
     joined.moving = catalog_phases.moves(rules, rows, joined.problems)
     _absent(policy.rules, relations, joined)
     _find_ruled(rules, rows, joined)
@@ -238,19 +238,6 @@ def _differences(
     is_renamed = rule.index_domain == rule.qualified_name and row.index_domain == ".".join(row.named)
     if row.search and rule.index_domain != row.index_domain and not is_renamed:
         yield "index_domain", rule.index_domain, row.index_domain
-
-
-def _check_generations(joined: Joined) -> None:
-    """Terms of one domain are compared with each other, wherever they are."""
-    first: dict[str, ProtectedColumn] = {}
-    for column in joined.protected.values():
-        other = first.setdefault(column.index_domain, column) if column.is_armed and column.search else column
-        if other.index_generation != column.index_generation:
-            joined.problems.append(
-                f"{other.qualified_name} and {column.qualified_name} share index domain {column.index_domain}, and have"
-                f" terms of index key generations {other.index_generation} and {column.index_generation}: restore both"
-                " from the same backup"
-            )
 
 
 def _listed(search: frozenset[str]) -> str:

@@ -1,8 +1,9 @@
--- Schema version 4: index keys rotate (ADR 0014). Until now there was one index key, of generation 1.
+-- Schema version 4: index keys rotate (ADR 0014). Until now there was one index key.
 
 -- Without a default: whoever does not say under which index key a column's terms are must make none.
 ALTER TABLE pgcrypt.columns ADD COLUMN index_generation integer;
-UPDATE pgcrypt.columns SET index_generation = CASE WHEN search = '{}' THEN 0 ELSE 1 END;
+UPDATE pgcrypt.columns SET index_generation = CASE WHEN search = '{}' THEN 0 ELSE COALESCE(
+    (SELECT generation FROM pgcrypt.keyring WHERE kind = 'index' AND state = 'active'), 1) END;
 ALTER TABLE pgcrypt.columns
     ALTER COLUMN index_generation SET NOT NULL,
     ADD CONSTRAINT terms_have_a_generation CHECK (index_generation >= 0 AND (index_generation = 0) = (search = '{}'));

@@ -130,7 +130,7 @@ class World:
         if self._may_wait and sealed_types.lacking(catalog):
             sealed_types.prepare(connection, policy)
             catalog = catalog_loader.load(connection, policy, version=self._version)
-        return _holding(replace(catalog, watched_tables=_names(policy.moving_tables)), held)
+        return replace(catalog, watched_tables=_names(policy.moving_tables)).holding(held)
 
     @property
     def _may_wait(self) -> bool:
@@ -227,9 +227,7 @@ class World:
         except PgcryptError:
             self._hold(catalog.watched_tables)  # without the locks nothing is certain
             raise
-        now = _holding(catalog, held)
-        is_same = (now.held_tables, now.held_together) == (catalog.held_tables, catalog.held_together)
-        if not is_same or catalog.watched_tables != _names(tables):
+        if not catalog.is_holding(held) or catalog.watched_tables != _names(tables):
             await self.refresh_catalog()
         elif had_lapsed:
             self._tell()  # sessions wait
@@ -337,11 +335,6 @@ def same(one: Catalog, other: Catalog) -> bool:
             "held_together",
         )
     )
-
-
-def _holding(catalog: Catalog, held: Mapping[str, bool]) -> Catalog:
-    together = frozenset(table for table, is_together in held.items() if is_together)
-    return replace(catalog, held_tables=frozenset(held), held_together=together)
 
 
 def _names(tables: Iterable[tuple[str, str]]) -> frozenset[str]:

@@ -263,6 +263,15 @@ class Catalog:
             moving=self.moving,
         )
 
+    def holding(self, held: Mapping[str, bool]) -> Catalog:
+        """The same with these tables held; those that are `held_together` with True."""
+        together = frozenset(table for table, is_together in held.items() if is_together)
+        return replace(self, held_tables=frozenset(held), held_together=together)
+
+    def is_holding(self, held: Mapping[str, bool]) -> bool:
+        """Whether it is so already."""
+        return {table: table in self.held_together for table in self.held_tables} == held
+
     @property
     def protected_columns(self) -> tuple[ProtectedColumn, ...]:
         """Each column of a table once, however many views show it."""
