@@ -53,6 +53,7 @@ class KeyKeeper:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="keys")
         self._renewing: asyncio.Task[None] | None = None
         self._is_wanted = False
+        self._missing: set[int] = set()
         self._failures = 0
         self._try_at = float("-inf")
         self.keyring: Keyring
@@ -108,9 +109,11 @@ class KeyKeeper:
         self._is_wanted = True
 
     def need_index_keys(self, generations: Iterable[int]) -> None:
-        """Columns have terms under these."""
-        if not self.keyring.index_generations.issuperset(g for g in generations if g):
+        """Columns have terms under these. What is not there is asked for once: it was there before they had."""
+        missing = {generation for generation in generations if generation} - self.keyring.index_generations
+        if missing - self._missing:
             self._is_wanted = True
+        self._missing = missing
 
     async def tick(self, data_classes: Collection[str]) -> None:
         """Renew the lease and the grants, and begin to renew the keys when it is time. Raises PgcryptError."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from pgcrypt_proxy.ops.online import reindex, swap
 from pgcrypt_proxy.ops.online.engine import Outcome
 from pgcrypt_proxy.ops.online.reindex import Rotation
 from pgcrypt_proxy.policy.load import load
+from pgcrypt_proxy.server.run import start
 from tests.helpers.live import Live, Load, two_proxies
+from tests.helpers.proxies import settings_for
 from tests.helpers.servers import PostgresServer
 
 SCHEMA = """
@@ -198,3 +201,39 @@ def test_a_transaction_that_has_used_one_table_goes_on_with_the_other(
         assert row == (7, 7)
         busy.commit()
         assert busy.execute(FIND, ["sown mine"]).fetchall() == [(7,)]
+
+
+def test_a_proxy_whose_rules_do_not_say_it_refuses_and_recovers(live: Live, tmp_path: Path) -> None:
+    stale = tmp_path / "stale.yaml"
+    stale.write_text(live.rules.read_text().replace(", phase: reindexing", ""))
+    unaware = start(settings_for(live.server, live.name, stale))
+    live.proxies.append(unaware)
+    refusals: list[str] = []
+    is_over = threading.Event()
+
+    def search() -> None:
+        with live.connect(2, prepare_threshold=None) as connection:
+            while not is_over.is_set():
+                try:
+                    assert connection.execute(FIND, ["sown7@example.com"]).fetchall() == [(7,)]
+                except psycopg.Error as error:
+                    refusals.append(error.sqlstate or "?")
+                except AssertionError:
+                    refusals.append("nothing found")
+
+    thread = threading.Thread(target=search)
+    thread.start()
+    try:
+        rotate(live, settle_s=5)
+    finally:
+        is_over.set()
+        thread.join()
+    assert set(refusals) == {"55000"}
+    with live.connect(2) as connection:
+        deadline = time.monotonic() + 30
+        while True:
+            with contextlib.suppress(psycopg.errors.ObjectNotInPrerequisiteState):
+                assert connection.execute(FIND, ["sown7@example.com"]).fetchall() == [(7,)]
+                break
+            assert time.monotonic() < deadline
+    unaware.stop()

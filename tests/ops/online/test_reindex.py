@@ -18,6 +18,7 @@ from pgcrypt_proxy.ops import key_usage, protect, sealed_types
 from pgcrypt_proxy.ops.connect import connect
 from pgcrypt_proxy.ops.key_destruction import destroy
 from pgcrypt_proxy.ops.keyring_store import KeyringStore
+from pgcrypt_proxy.ops.online import swap
 from pgcrypt_proxy.ops.online.reindex import Rotation
 from pgcrypt_proxy.ops.protect import Options
 from pgcrypt_proxy.policy.model import KeyringSettings, Policy, Rule
@@ -144,13 +145,18 @@ def die(dsn: str, rules: tuple[Rule, ...], at: str) -> None:
         if phase == at:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    def swapped(*_: object) -> None:
+        progress("switching", 0, 0)
+
+    if at == "switching":
+        swap.swap = swapped
     with contextlib.closing(connect(dsn)) as connection, contextlib.closing(connect(dsn)) as own:
         work = rotation(connection, KeyringStore(own, OpenProvider()), *rules, batch_blocks=2, progress=progress)
         work.on_key = lambda _: progress("key", 0, 0)
         work.to_the_end()
 
 
-@pytest.mark.parametrize("at", ["key", "filling", "indexes", "scrubbing"])
+@pytest.mark.parametrize("at", ["key", "filling", "indexes", "switching", "scrubbing"])
 def test_a_run_goes_on_where_a_killed_one_left_off(postgres, database, connection, store, shop, verified, at):
     arguments = (postgres.dsn(database), shop, at)
     process = multiprocessing.get_context("spawn").Process(target=die, args=arguments)
@@ -272,3 +278,20 @@ def test_two_columns_of_a_table_stand_where_they_stood(connection, store, rule, 
     assert verified(*rules) == 600
     shown = connection.execute("SELECT column_name, shown_after FROM pgcrypt.shown_order").fetchall()
     assert set(shown) == {("a", ""), ("b", "a")}
+
+
+def test_a_type_that_is_older_than_generations_is_reindexed(connection, store, shop, verified):
+    """Its CHECK takes terms of any generation, which is all that versions before could ask for."""
+    for number in (1, 2):
+        connection.execute(f"ALTER DOMAIN pgcrypt.sealed_{number} DROP CONSTRAINT has_terms")
+        connection.execute(
+            f"ALTER DOMAIN pgcrypt.sealed_{number} ADD CONSTRAINT has_terms CHECK ((pg_catalog.get_byte(VALUE, 1)"
+            " OPERATOR(pg_catalog.&) 15) OPERATOR(pg_catalog.=) 1)"
+        )
+    assert verified(*shop) == 1200
+    rotation(connection, store, *shop).to_the_end()
+    assert verified(*shop) == 1200
+    definitions = connection.execute(
+        "SELECT DISTINCT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'has_terms'"
+    ).fetchall()
+    assert definitions == [("CHECK ((get_byte((VALUE)::bytea, 1) = 33))",)]
