@@ -12,6 +12,7 @@ from pgcrypt_proxy.ops.column_checks import Assessment, is_null_default
 from pgcrypt_proxy.ops.column_facts import ColumnFacts
 from pgcrypt_proxy.ops.index_conversion import Conversion, waits_for_values
 from pgcrypt_proxy.ops.online import shown_order
+from pgcrypt_proxy.ops.online.fill import LOUD, is_silent
 from pgcrypt_proxy.policy.model import OPENING, SEALING, Rule
 from pgcrypt_proxy.sql.catalog import HIDDEN_PREFIX
 
@@ -81,6 +82,10 @@ def assess(connection: psycopg.Connection, target: Target, found: ColumnFacts, *
         reason = waits_for_values(found, index)
         if reason is not None:
             made.obstacles.append(f"{reason}, which holds for no column that is being filled: drop it first")
+    if not is_short and found.triggers:
+        with connection.transaction():
+            if not is_silent(connection, found.relation_oid):
+                made.obstacles.append(f"the table {LOUD}")
     if shown_order.shown(connection, found.relation_oid) is None:
         made.obstacles.append("pgcrypt.shown_order names columns that the table has no more: put it right first")
     _warn(connection, found, made)

@@ -7,6 +7,7 @@ more than one such batch, and this for nobody.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import psycopg
@@ -28,12 +29,17 @@ MAX_BYTES = 4 << 20
 #: For a transaction whose program stands still.
 IDLE_TIMEOUT_S = 60
 
+LOUD = (
+    "has triggers on UPDATE, which would fire: run it as a superuser,"
+    " or GRANT SET ON PARAMETER session_replication_role to the role"
+)
+
 STAGE = "pg_temp.pgcrypt_fill"
 
 _HAS_TRIGGERS = """
 SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger
                WHERE tgrelid = %s::bigint::oid AND NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 16 <> 0
-                 AND tgname <> ALL (%s))
+                 AND tgname <> ALL (%s::text[]))
 """
 
 
@@ -146,19 +152,25 @@ class Filler:
         return len(written)
 
 
-def prepare(connection: psycopg.Connection, move: Move) -> None:
-    """Settings for a transaction that writes rows without an event of the application's."""
-    row = connection.execute(_HAS_TRIGGERS, [move.relation_oid, list(triggers.names(move))]).fetchone()
+def is_silent(connection: psycopg.Connection, relation_oid: int, own: Collection[str] = ()) -> bool:
+    """See to it that an UPDATE is no event of the application's until the transaction ends. False: it would be.
+
+    `own` are names of triggers that do not count.
+    """
+    row = connection.execute(_HAS_TRIGGERS, [relation_oid, list(own)]).fetchone()
     if row is not None and row[0]:
         try:
             with connection.transaction():
                 connection.execute("SET LOCAL session_replication_role = replica")
         except pg_errors.InsufficientPrivilege:
-            raise ConfigError(
-                f"{move.schema}.{move.table} has triggers on UPDATE, which would fire",
-                hint="Run it as a superuser, or GRANT SET ON PARAMETER session_replication_role to the role.",
-                sqlstate="42501",
-            ) from None
+            return False
+    return True
+
+
+def prepare(connection: psycopg.Connection, move: Move) -> None:
+    """Settings for a transaction that writes rows without an event of the application's."""
+    if not is_silent(connection, move.relation_oid, triggers.names(move)):
+        raise ConfigError(f"{move.schema}.{move.table} {LOUD}", sqlstate="42501")
     settings = {
         "row_security": "off",  # an error rather than rows left out
         triggers.SETTING: str(move.column_id),
