@@ -14,7 +14,7 @@ from pgcrypt_proxy.ops.index_conversion import Conversion, waits_for_values
 from pgcrypt_proxy.ops.online import shown_order
 from pgcrypt_proxy.ops.online.fill import LOUD, is_silent
 from pgcrypt_proxy.policy.model import OPENING, SEALING, Rule
-from pgcrypt_proxy.sql.catalog import HIDDEN_PREFIX
+from pgcrypt_proxy.sql.catalog import HIDDEN_PREFIX, ProtectedColumn
 
 _PUBLICATIONS = """
 SELECT DISTINCT pubname FROM pg_catalog.pg_publication_tables WHERE schemaname = %s AND tablename = %s ORDER BY 1
@@ -100,6 +100,20 @@ def raise_obstacles(target: Target, made: Assessment) -> None:
             f"{target.rule.qualified_name} cannot be {what} while the table is used: {made.obstacles[0]}",
             detail="\n".join(made.obstacles[1:]) or None,
             hint="Nothing was changed.",
+            sqlstate="55000",
+        )
+
+
+def require_same(target: Target, column: ProtectedColumn) -> None:
+    """Raises ConfigError when the rule is not the one by which values were sealed so far."""
+    rule = target.rule
+    now = (rule.data_class, rule.search, rule.index_domain if rule.search else "")
+    if now != (column.data_class, column.search, column.index_domain if column.search else ""):
+        raise ConfigError(
+            f"{rule.source}: the rule was changed while {rule.qualified_name} is on its way",
+            detail=f"It began with data_class {column.data_class}, search [{', '.join(sorted(column.search))}]"
+            f" and index_domain {column.index_domain}.",
+            hint="Write that again, or run it with --abandon and begin anew.",
             sqlstate="55000",
         )
 

@@ -156,7 +156,9 @@ class Run:
     def _filled(self, move: Move) -> None:
         keys = FreshKeys(self.store)
         try:
-            filler = Filler(self.connection, keys, move, change.of(self.connection, move))
+            wanted = change.of(self.connection, move)
+            checks.require_same(self.target, wanted.column)
+            filler = Filler(self.connection, keys, move, wanted)
             triggers.check(self.connection, move)
             self._first_pass(filler, move)
             scrub.reuse(self.connection, move)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -286,6 +287,17 @@ def test_abandoned(connection, store, sealing, opening, verified, rule, monkeypa
     with pytest.raises(ConfigError, match="is not on its way"):
         kind(ruled).abandon()
     kind(ruled).to_the_end()
+
+
+@pytest.mark.parametrize("changed", [{"search": frozenset()}, {"data_class": "other"}, {"index_domain": "other"}])
+def test_the_rule_is_the_same_to_the_end(connection, sealing, verified, rule, monkeypatch, changed):
+    connection.execute("CREATE TABLE public.t (v text); INSERT INTO public.t VALUES ('a')")
+    ruled = rule("public.t.v", "text", ("equality",))
+    begun(connection, sealing(ruled), monkeypatch)
+    with pytest.raises(ConfigError, match="the rule was changed while"):
+        sealing(replace(ruled, **changed)).to_the_end()
+    sealing(ruled).to_the_end()
+    assert verified(ruled) == 1
 
 
 def test_a_rotated_key_is_the_new_values_key(connection, store, sealing, verified, rule, monkeypatch):
