@@ -1,7 +1,7 @@
 # Every target works from a bare checkout: it makes .venv first, and again when pyproject.toml changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types imports bench fuzz sanitized clean
+.PHONY: help demo test check format lint types imports bench fuzz atheris sanitized clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -53,6 +53,10 @@ bench: $(STAMP) ## Measure what the proxy adds
 fuzz: $(STAMP) ## Run the property tests with a hundred times the examples, then ask twins made-up statements: MINUTES=5
 	HYPOTHESIS_PROFILE=deep $(BIN)/pytest -n $(WORKERS) -m "not integration" --timeout=1800 $(PYTEST_ARGS)
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --sqlsmith --details $(FUZZ_ARGS)
+
+atheris: $(STAMP) ## Give every decoder, and whole sessions, bytes that atheris makes up: MINUTES=5 for each
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,dev,fuzz]'
+	$(BIN)/python -m tests.decoders --minutes $(MINUTES) $(FUZZ_ARGS)
 
 SANITIZED := build/sanitized
 SANITIZER := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g -U_FORTIFY_SOURCE

@@ -9,7 +9,6 @@ it reads meets what a server does, no earlier deadlock.
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Callable
 from typing import cast
@@ -18,6 +17,7 @@ from pgcrypt_proxy.errors import PgcryptError
 from pgcrypt_proxy.server import client_tls, log, tls
 from pgcrypt_proxy.server.doorkeeper import Visit
 from pgcrypt_proxy.server.metrics import Metrics
+from pgcrypt_proxy.server.sockets import Keepalive, tune
 from pgcrypt_proxy.server.upstream import ConnectFailed, Upstream
 from pgcrypt_proxy.server.world import World
 from pgcrypt_proxy.session.commands import (
@@ -49,7 +49,6 @@ from pgcrypt_proxy.wire.proxy_header import ProxyHeader
 
 #: Bytes that may wait to be written on a leg before the other one is not read any more.
 HIGH_WATER_BYTES = 256 * 1024
-KEEPALIVE_IDLE_S = 60
 #: How long a peer that takes nothing more may keep what is left to be written before its leg is dropped.
 LINGER_S = 5.0
 
@@ -71,7 +70,7 @@ class Leg(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)  # uvloop's have another base
         self.transport.set_write_buffer_limits(HIGH_WATER_BYTES)
         if is_first:
-            tune(transport.get_extra_info("socket"))
+            tune(transport.get_extra_info("socket"), self._connection.keepalive)
             self._connection.on_made(self)
 
     def data_received(self, data: bytes) -> None:
@@ -125,16 +124,6 @@ class Leg(asyncio.Protocol):
             self._lingering = asyncio.get_running_loop().call_later(LINGER_S, self._linger, left)
 
 
-def tune(sock: socket.socket | None) -> None:
-    """No delay for small messages, and keepalive so that a vanished peer is noticed."""
-    if sock is None or sock.family == socket.AF_UNIX:
-        return
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_KEEPIDLE"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
-
-
 class Connection:
     """Drives one Session. `on_closed` is called once, when both legs are gone."""
 
@@ -149,11 +138,13 @@ class Connection:
         identity: tls.Identity | None,
         visit: Visit,
         proxy_header: ProxyHeader | None,
+        keepalive: Keepalive,
         login_timeout_s: float,
         on_closed: Callable[[Connection], None],
     ) -> None:
         self.session = session
         self.number = number
+        self.keepalive = keepalive
         self._world = world
         self._upstream = upstream
         self._metrics = metrics

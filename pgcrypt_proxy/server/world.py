@@ -71,7 +71,7 @@ class World:
         self._version = 0
         self._subscribers: set[Callable[[WorldChanged], None]] = set()
         self._users: set[Callable[[str], bool]] = set()
-        self._swap_locks = SwapLocks()
+        self._swap_locks = SwapLocks(clock)
         self._refreshing: asyncio.Task[str | None] | None = None
         self._keys: KeyKeeper | None = None
         self.policy: Policy
@@ -97,6 +97,10 @@ class World:
     def keys(self) -> KeyKeeper:
         assert self._keys is not None, "open comes first"
         return self._keys
+
+    def may_watch(self) -> bool:
+        """Whether statements on tables of rules with a phase may be sent: these are watched for swaps."""
+        return self._clock() < self._swap_locks.valid_until
 
     @property
     def keyring(self) -> Keyring:
@@ -186,6 +190,7 @@ class World:
         catalog, tables = self.planner.catalog, self.policy.moving_tables
         if not tables and not catalog.watched_tables:
             return
+        had_lapsed = not self.may_watch()
         try:
             held = await self._database.run(lambda c: self._swap_locks.take(c, tables))
         except PgcryptError:
@@ -193,6 +198,8 @@ class World:
             raise
         if held != catalog.held_tables or catalog.watched_tables != _names(tables):
             await self.refresh_catalog()
+        elif had_lapsed:
+            self._tell()  # sessions wait
         free = {t for t in self.planner.catalog.held_tables if not any(is_using(t) for is_using in self._users)}
         kept = self.planner.catalog.watched_tables - free
         await self._database.run(lambda c: self._swap_locks.keep_only(c, kept))

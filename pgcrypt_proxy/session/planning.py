@@ -13,7 +13,7 @@ statement it was asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -101,13 +101,13 @@ class NameQuestion(Question):
 class Planning:
     """Makes plans for one session, one message at a time."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, may_watch: Callable[[], bool] = lambda: True) -> None:
         self._link = link
         self._question: NameQuestion | None = None
         self._shape_question: ShapeQuestion | None = None
         self._is_refreshed = False
         self._is_awaiting_refresh = False
-        self.swaps = Swaps(link)
+        self.swaps = Swaps(link, may_watch)
         #: when the catalog was last asked about a relation that it lacks
         self._asked_about: dict[RelationName, float] = {}
 
@@ -289,9 +289,9 @@ class Planning:
         catalog = self._link.planner.catalog
         names = catalog.sensitive_names | catalog.tainted_functions
         if names and text_mentions(text.decode("latin-1"), names):
-            return refused(
-                Refusal("the statement is not valid in the client's encoding", hint="SET client_encoding TO 'UTF8'.")
-            )
+            sqlstate = "22021" if self._link.encoding.codec is not None else None  # as the server would say
+            hint = "SET client_encoding TO 'UTF8'."
+            return refused(Refusal("the statement is not valid in the client's encoding", hint=hint, sqlstate=sqlstate))
         return UNTOUCHED
 
     def _observed(self, planned: Planned, started: float) -> Planned:

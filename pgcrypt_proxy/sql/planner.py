@@ -9,7 +9,7 @@ from pgcrypt_proxy.errors import PgcryptError, Refusal
 from pgcrypt_proxy.sql import ddl_effects, refuse
 from pgcrypt_proxy.sql.analyze import Analysis, analyze
 from pgcrypt_proxy.sql.catalog import Catalog
-from pgcrypt_proxy.sql.context import AskServer
+from pgcrypt_proxy.sql.context import MOVED, AskServer
 from pgcrypt_proxy.sql.edits import Edit, render
 from pgcrypt_proxy.sql.mention import NO_RELATIONS, RelationName, text_mentions, text_runs_code
 from pgcrypt_proxy.sql.parse import ParsedText, Statement, Unparsable, parse
@@ -183,6 +183,8 @@ class Planner:
         catalog = self.catalog
         for statement in text.statements:
             analysis = self._analysed(statement, text, resolved, catalog)
+            if analysis.moves_names:
+                resolved = MOVED
             left: Catalog | None = catalog
             if analysis.plan.reshapes and len(text.statements) > 1:
                 left = ddl_effects.after(catalog, statement, analysis.plan.tables)
@@ -208,7 +210,7 @@ class Planner:
             plan, edits = prepare(statement, text, plan_of)
         except Refusal as refusal:
             plan, edits = StatementPlan(is_untouched=False, refusal=refusal), []
-        return Analysis(plan, edits, [], unknown)
+        return Analysis(plan, edits, [], unknown, moves_names=False)
 
     def _rewritten(self, text: ParsedText, analyses: list[Analysis], *, is_optional: bool = False) -> Plan:
         edits: list[Edit] = []

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pgcrypt_proxy.sql.catalog import Catalog
-from pgcrypt_proxy.sql.shown_rows import EQ, KEYS, KIND, SealedRows, select
+from pgcrypt_proxy.sql.shown_rows import EQ, KEYS, KIND, SealedRows, is_of_visible, is_visible, select
 from pgcrypt_proxy.sql.shown_standard import StandardViews
 from pgcrypt_proxy.values.types import ARRAY, LogicalType
 
@@ -48,23 +48,33 @@ GROUP BY n.nspname, c.relname
 
 @dataclass(frozen=True, slots=True)
 class ShownCatalog:
-    """The queries for one catalog's protected columns. `columns` are those of the relations on this server."""
+    """The queries for one catalog's protected columns. `columns` are those of the relations on this server.
+
+    `hides`: there are hidden columns, which are left out, and so are their indexes.
+    """
 
     columns: Mapping[tuple[str, str], tuple[str, ...]]
     rows: SealedRows
+    hides: bool = False
 
     @classmethod
     def of(cls, catalog: Catalog) -> ShownCatalog | None:
-        """None where nothing is sealed."""
+        """None where nothing is sealed or hidden."""
         rows = SealedRows.of((*catalog.ruled.values(), *catalog.protected_columns))
-        return cls(catalog.system_columns, rows) if rows.domains and catalog.system_columns else None
+        hides = any(relation.hidden for name in catalog.rearranged_names for relation in catalog.by_name[name])
+        is_needed = (rows.domains or hides) and catalog.system_columns
+        return cls(catalog.system_columns, rows, hides) if is_needed else None
+
+    def _where(self, condition: str) -> str:
+        """WHERE, if there is anything to hide."""
+        return f" WHERE {condition}" if self.hides else ""
 
     def relation(self, schema: str, name: str) -> str | None:
         """A query that gives the relation's rows, None where this server has no such relation."""
         columns = self.columns.get((schema, name))
         if columns is None:
             return None
-        standard = StandardViews(self.rows)
+        standard = StandardViews(self.rows, self.hides)
         made: dict[tuple[str, str], Callable[[tuple[str, ...]], str]] = {
             (_CATALOG, "pg_attribute"): self._attributes,
             (_CATALOG, "pg_attrdef"): self._defaults,
@@ -91,7 +101,7 @@ class ShownCatalog:
         }
         for name in ("len", "byval", "align", "storage", "collation"):
             changed[f"att{name}"] = self.rows.by_type(f"a.att{name}", _of_type(f"typ{name}"))
-        return select(columns, "a", changed, "pg_catalog.pg_attribute AS a")
+        return select(columns, "a", changed, f"pg_catalog.pg_attribute AS a{self._where(is_visible('a.attname'))}")
 
     def _defaults(self, columns: tuple[str, ...]) -> str:
         source = (
@@ -109,7 +119,8 @@ class ShownCatalog:
             f" '0' {EQ} ANY (pg_catalog.string_to_array({keys}, ' ')) THEN NULL ELSE i.indexprs END",
             "indisprimary": f"(i.indisprimary OR (i.indisunique AND i.indexprs IS NOT NULL AND {is_primary}))",
         }
-        return select(columns, "i", changed, "pg_catalog.pg_index AS i")
+        visible = self._where(is_of_visible("pg_catalog.pg_get_indexdef(i.indexrelid)"))
+        return select(columns, "i", changed, f"pg_catalog.pg_index AS i{visible}")
 
     def _constraints(self, columns: tuple[str, ...]) -> str:
         made = {
@@ -132,10 +143,12 @@ class ShownCatalog:
         made |= dict.fromkeys(zero, "'0'") | dict.fromkeys(("condeferrable", "condeferred", "conperiod"), "'f'")
         listed = ", ".join(made.get(name, "NULL") for name in columns)
         own = select(columns, "k", {}, "pg_catalog.pg_constraint AS k")
-        return f"{own} UNION ALL SELECT {listed} FROM {KEYS} WHERE {self.rows.stands_for_key('i')}"
+        visible = f" AND {is_of_visible('pg_catalog.pg_get_indexdef(c.oid)')}" if self.hides else ""
+        return f"{own} UNION ALL SELECT {listed} FROM {KEYS} WHERE {self.rows.stands_for_key('i')}{visible}"
 
     def _definitions(self, columns: tuple[str, ...]) -> str:
-        return select(columns, "x", {"indexdef": self.rows.definition("x.indexdef")}, "pg_catalog.pg_indexes AS x")
+        source = f"pg_catalog.pg_indexes AS x{self._where(is_of_visible('x.indexdef'))}"
+        return select(columns, "x", {"indexdef": self.rows.definition("x.indexdef")}, source)
 
     def _classes(self, columns: tuple[str, ...]) -> str:
         shown = {"reloptions": f"CASE WHEN {KIND} IS NULL THEN c.reloptions END"}

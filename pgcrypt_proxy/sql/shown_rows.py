@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from pgcrypt_proxy.sql.catalog import ProtectedColumn
+from pgcrypt_proxy.sql.catalog import HIDDEN_PREFIX, ProtectedColumn
 from pgcrypt_proxy.sql.scope import quote
 from pgcrypt_proxy.values.types import LogicalType
 
@@ -86,7 +86,7 @@ class SealedRows:
             f" THEN {value(logical)}"
             for logical, found in self.domains.items()
         )
-        return f"CASE{branches} ELSE {plain} END"
+        return f"CASE{branches} ELSE {plain} END" if branches else plain
 
     def keys(self) -> str:
         """`indkey` of index `i` as text, a column's number where the key is its term."""
@@ -138,6 +138,20 @@ def select(columns: tuple[str, ...], alias: str, changed: Mapping[str, str], sou
 def literal(text: str) -> str:
     """E'': the same whatever standard_conforming_strings is."""
     return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+_HIDDEN_COLUMN = literal(f"^{HIDDEN_PREFIX}[0-9]+$")
+_OF_HIDDEN_COLUMN = literal(rf"\m{HIDDEN_PREFIX}[0-9]+\M")
+
+
+def is_visible(name: str) -> str:
+    """Whether a column's name is none of a hidden column."""
+    return f"({name}::pg_catalog.text OPERATOR(pg_catalog.!~) {_HIDDEN_COLUMN})"
+
+
+def is_of_visible(definition: str) -> str:
+    """Whether an index's definition names no hidden column."""
+    return f"({definition} OPERATOR(pg_catalog.!~) {_OF_HIDDEN_COLUMN})"
 
 
 def replaced(sql: str, pattern: str, by: str) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pgcrypt_proxy.sql.shown_rows import EQ, KEYS, KIND, SealedRows, literal, select
+from pgcrypt_proxy.sql.shown_rows import EQ, KEYS, KIND, SealedRows, is_of_visible, is_visible, literal, select
 from pgcrypt_proxy.values.types import ARRAY, LogicalType
 
 #: The types of the views' columns, where they are no names.
@@ -23,9 +23,13 @@ _STANDARD_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class StandardViews:
-    """The queries, each under its view's name; they are given the view's columns on this server."""
+    """The queries, each under its view's name; they are given the view's columns on this server.
+
+    `hides`: there are hidden columns.
+    """
 
     rows: SealedRows
+    hides: bool = False
 
     def columns(self, columns: tuple[str, ...]) -> str:
         def word(value: Callable[[LogicalType], str], kind: str) -> Callable[[LogicalType], str]:
@@ -59,7 +63,7 @@ class StandardViews:
             "udt_name": word(lambda t: _type_name(t, "typname"), "sql_identifier"),
         }
         changed = {}
-        for name, value in made.items():
+        for name, value in made.items() if self.rows.domains else ():
             branches = "".join(
                 f" WHEN c.domain_name::pg_catalog.text {EQ} ANY"
                 f" ('{{{','.join(f'sealed_{number}' for _, number in found)}}}'::pg_catalog.text[])"
@@ -68,7 +72,8 @@ class StandardViews:
             )
             inner = f"CASE{branches} ELSE c.{name} END"
             changed[name] = f"CASE WHEN c.domain_schema::pg_catalog.text {EQ} 'pgcrypt' THEN {inner} ELSE c.{name} END"
-        return select(columns, "c", changed, "information_schema.columns AS c")
+        visible = f" WHERE {is_visible('c.column_name')}" if self.hides else ""
+        return select(columns, "c", changed, f"information_schema.columns AS c{visible}")
 
     def table_constraints(self, columns: tuple[str, ...]) -> str:
         made = {
@@ -116,6 +121,7 @@ class StandardViews:
             f"({made.get(column, 'NULL')})::information_schema.{_STANDARD_TYPES.get(column, 'sql_identifier')}"
             for column in columns
         )
+        visible = f" AND {is_of_visible('pg_catalog.pg_get_indexdef(c.oid)')}" if self.hides else ""
         own = select(columns, "v", {}, f"information_schema.{name} AS v")
         tables = (
             f"{KEYS} JOIN pg_catalog.pg_class AS r ON r.oid {EQ} i.indrelid"
@@ -123,7 +129,7 @@ class StandardViews:
         )
         return (
             f"{own} UNION ALL SELECT {listed} FROM {tables} WHERE {self.rows.stands_for_key('i')}"
-            f" AND NOT pg_catalog.pg_is_other_temp_schema(n.oid) AND ({may_see})"
+            f" AND NOT pg_catalog.pg_is_other_temp_schema(n.oid) AND ({may_see}){visible}"
         )
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.helpers.proxies import ProtectedDatabase, protected
 from tests.helpers.servers import PostgresServer
-from tests.helpers.twins import Leg, Outcome
+from tests.helpers.twins import Leg, Outcome, Value
 
 TWIN = """
 CREATE TABLE people (
@@ -350,3 +350,103 @@ def test_rows_say_which_columns_they_are_of(moved):
             assert names == ["id", "email", "name", "n", "twice"]
             assert [result.ftable(n) for n in range(result.nfields)] == [oid] * 5
             assert [result.ftablecol(n) for n in range(result.nfields)] == [attributes[name] for name in names]
+
+
+@pytest.fixture(scope="module")
+def lost(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProtectedDatabase]:
+    """The order names a column that has been renamed since."""
+    folder = tmp_path_factory.mktemp("rules")
+    sealed = ORDER + "ALTER TABLE people RENAME email TO mail"
+    with protected(postgres, folder, SCHEMA, "", sealed=sealed) as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM people WHERE 'planted' = 'planted'",
+        "INSERT INTO people VALUES (1, 'planted')",
+        "UPDATE people SET mail = 'planted' RETURNING *",
+        "CREATE TABLE planted AS TABLE people",
+    ],
+)
+@pytest.mark.parametrize("form", ["simple", "extended"])
+def test_where_the_order_is_lost_nothing_arrives(lost, sql, form):
+    leg = Leg(lost.dsn())
+    made = run(leg, sql, form)
+    assert (made.sqlstate, made.is_own) == ("55000", True)
+    assert made.hint.startswith("Name the columns")
+    leg.must("SELECT id, mail FROM people WHERE 'arrives' = 'arrives'")
+    leg.close()
+    assert "arrives" in lost.logged()
+    assert "planted" not in lost.logged()
+
+
+def test_parameters(legs):
+    """Statements with parameters, some without types."""
+    statements = [
+        ("INSERT INTO people VALUES ($1, $2, $3) RETURNING *", (b"9", b"z@x", b"Zoe")),
+        ("SELECT * FROM people WHERE id = $1 OR email = $2 ORDER BY id", (b"1", b"b@x")),
+        ('UPDATE "Other T" SET x = $1 WHERE id = $2 RETURNING *', (b"5", b"1")),
+        ("SELECT p.* FROM people AS p (a, b) WHERE b = $1", (b"a@x",)),
+    ]
+    outcomes = []
+    for leg in legs:
+        leg.must("BEGIN")
+        values = [[Value(each) for each in wire] for _, wire in statements]
+        made = [leg.extended(sql, v, wire, False) for (sql, wire), v in zip(statements, values, strict=True)]
+        made += [leg.prepared(sql, v, wire, True) for (sql, wire), v in zip(statements[1:], values[1:], strict=True)]
+        leg.must("ROLLBACK")
+        outcomes.append([essence(each) for each in made])
+    assert outcomes[0] == outcomes[1]
+    assert all(each.sqlstate is None for each in outcomes[1])
+
+
+def test_a_migration_in_a_transaction(legs, moved):
+    """DDL of the session's own: the server is asked what is there, and the order goes on."""
+    if any(r.hidden for r in moved.running.proxy.world.planner.catalog.relations.values()):
+        pytest.skip("a table with a hidden column is not altered")
+    outcomes = []
+    for leg in legs:
+        leg.must("BEGIN")
+        leg.must("ALTER TABLE people ADD COLUMN since date DEFAULT '2020-02-02', DROP COLUMN twice")
+        made = [
+            leg.must("SELECT * FROM people ORDER BY id"),
+            leg.must("INSERT INTO people VALUES (8, 'h@x') RETURNING *"),
+        ]
+        leg.must("ROLLBACK")
+        made.append(leg.must("SELECT * FROM people ORDER BY id"))
+        outcomes.append(made)
+    assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize("sql", ["ALTER TABLE people ADD x int", "ALTER TABLE people RENAME TO persons"])
+def test_a_table_with_a_hidden_column_is_not_altered(legs, moved, sql):
+    if not any(r.hidden for r in moved.running.proxy.world.planner.catalog.relations.values()):
+        pytest.skip("no table has a hidden column")
+    made = legs[0].simple(sql)
+    assert (made.sqlstate, made.is_own) == ("55000", True)
+
+
+def test_the_hidden_column_is_not_in_the_catalogs(legs, moved):
+    with moved.direct() as direct:
+        direct.execute("CREATE INDEX CONCURRENTLY IF NOT EXISTS seen ON people (n)")
+        if any(r.hidden for r in moved.running.proxy.world.planner.catalog.relations.values()):
+            direct.execute("CREATE INDEX IF NOT EXISTS unseen ON people (pgcrypt_next_7)")
+            direct.execute("CREATE INDEX IF NOT EXISTS unseen_too ON people (id) WHERE pgcrypt_next_7 IS NULL")
+    legs[1].must("CREATE INDEX IF NOT EXISTS seen ON people (n)")
+    queries = [
+        "SELECT attname FROM pg_attribute WHERE attrelid = 'people'::regclass AND attnum > 0 AND NOT attisdropped"
+        " ORDER BY 1",
+        "SELECT column_name FROM information_schema.columns WHERE table_name = 'people' ORDER BY 1",
+        "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = 'people'::regclass ORDER BY 1",
+        "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'people' ORDER BY 1",
+        "SELECT conname, contype FROM pg_constraint WHERE conrelid = 'people'::regclass ORDER BY 1",
+        "SELECT constraint_name FROM information_schema.key_column_usage WHERE table_name = 'people' ORDER BY 1",
+        "SELECT constraint_name, constraint_type FROM information_schema.table_constraints"
+        " WHERE table_name = 'people' AND constraint_name NOT LIKE '%not_null' ORDER BY 1",
+    ]
+    for sql in queries:
+        through, plain = (leg.must(sql) for leg in legs)
+        # protect made an index of its own
+        assert [row for row in through.rows if not (row[0] or b"").endswith(b"_eq_idx")] == [*plain.rows], sql

@@ -224,3 +224,43 @@ class TestFailures:
         made = planner.with_failures(self.SQL, None, errors)
         assert [s.refusal is not None for s in made.statements] == [False, True, True, False]
         assert not any(isinstance(piece, LiteralSlot) for piece in made.pieces)
+
+
+class TestNamesInOneText:
+    """A name that several tables bear is asked for once: what may change its meaning in the same text ends that."""
+
+    @pytest.mark.parametrize(
+        "first",
+        [
+            "SET search_path = other",
+            "SET LOCAL search_path TO other",
+            "SET SCHEMA 'other'",
+            "RESET ALL",
+            "SET ROLE app",
+            "SET SESSION AUTHORIZATION app",
+            "DISCARD ALL",
+            "SELECT set_config('search_path', 'other', false)",
+            "ROLLBACK",
+            "EXECUTE p",
+            "CALL f()",
+        ],
+    )
+    def test_behind_a_change(self, first: str) -> None:
+        planner = Planner(two_users())
+        for answer in (100, 200):
+            made = planner.plan(
+                f"{first}; INSERT INTO users (email) VALUES ('alpha')", extended=False, resolved={'"users"': answer}
+            )
+            assert isinstance(made, Plan)
+            assert made.refusal is not None
+            assert "alpha" not in "".join(map(str, made.pieces))
+        made = planner.plan(f"{first}; INSERT INTO public.users (email) VALUES ('alpha')", extended=False)
+        assert isinstance(made, Plan)
+
+    @pytest.mark.parametrize(
+        "first", ["BEGIN", "SELECT 1", "SAVEPOINT s", "SET work_mem = '1MB'", "SET lock_timeout = 1"]
+    )
+    def test_behind_nothing_of_the_kind(self, first: str) -> None:
+        made = Planner(two_users()).plan(f"{first}; SELECT email FROM users", extended=False, resolved={'"users"': 100})
+        assert isinstance(made, Plan)
+        assert made.refusal is None
