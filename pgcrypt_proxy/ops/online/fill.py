@@ -56,7 +56,7 @@ class Filler:
     """Fills one column; for one connection."""
 
     def __init__(self, connection: psycopg.Connection, keys: FreshKeys, move: Move, change: Change) -> None:
-        self._connection = connection
+        self.connection = connection
         self._keys = keys
         self._move = move
         self._change = change
@@ -74,13 +74,13 @@ class Filler:
 
     def batch(self, where: str, *, limit: int = MAX_ROWS) -> Batch:
         """Some of the rows that are left to do among those of `where`. In the caller's transaction."""
-        prepare(self._connection, self._move)
+        prepare(self.connection, self._move)
         limit = min(limit, self._rows)
         active: frozenset[int] = frozenset()
         if self._change.is_sealing:
-            hold_active_keys(self._connection)
-            active = active_ids(self._connection)
-        with self._connection.cursor(binary=True) as cursor:
+            hold_active_keys(self.connection)
+            active = active_ids(self.connection)
+        with self.connection.cursor(binary=True) as cursor:
             rows = cursor.execute(
                 f"SELECT pg_catalog.tidsend(t.ctid), pg_catalog.xidsend(t.xmin), {self._change.read}"  # noqa: S608 (quoted names)
                 f" FROM ONLY {self._move.qualified_table} AS t WHERE {self.is_pending} AND {where}"
@@ -98,8 +98,8 @@ class Filler:
 
     def pending(self, limit: int) -> int:
         """How many rows are left to do, as far as `limit`. In the caller's transaction."""
-        prepare(self._connection, self._move)
-        row = self._connection.execute(
+        prepare(self.connection, self._move)
+        row = self.connection.execute(
             f"SELECT pg_catalog.count(*) FROM (SELECT FROM ONLY {self._move.qualified_table} AS t"  # noqa: S608 (quoted names)
             f" WHERE {self.is_pending} LIMIT {limit}) r".encode()
         ).fetchone()
@@ -109,9 +109,9 @@ class Filler:
     def warm(self, count: int) -> None:
         """Have keys for `count` values ready, so that nothing is waited for under the table's lock."""
         if self._change.is_sealing:
-            with self._connection.transaction():
-                hold_active_keys(self._connection)
-                self._fresh(active_ids(self._connection), count, spare_time_s=2 * SPARE_TIME_S)
+            with self.connection.transaction():
+                hold_active_keys(self.connection)
+                self._fresh(active_ids(self.connection), count, spare_time_s=2 * SPARE_TIME_S)
         else:
             self._fresh(frozenset(), 0, spare_time_s=2 * SPARE_TIME_S)
 
@@ -132,9 +132,9 @@ class Filler:
                 raise
             staged.append((place, version, stored))
         # By COPY: parameters may be logged.
-        column_rows.stage(self._connection, STAGE, staged)
+        column_rows.stage(self.connection, STAGE, staged)
         table, hidden = self._move.qualified_table, quoted(self._move.hidden)
-        with self._connection.cursor(binary=True) as cursor:
+        with self.connection.cursor(binary=True) as cursor:
             written = cursor.execute(
                 "WITH held AS MATERIALIZED ("  # noqa: S608 (quoted names)
                 f"SELECT s.place, s.value FROM {STAGE} AS s"
