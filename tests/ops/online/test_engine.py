@@ -9,13 +9,13 @@ import psycopg
 import pytest
 
 from pgcrypt_proxy.errors import ConfigError
-from pgcrypt_proxy.ops import catalog_queries, protect
+from pgcrypt_proxy.ops import catalog_queries, protect, sealed_types
 from pgcrypt_proxy.ops.key_destruction import destroy
 from pgcrypt_proxy.ops.key_rotation import rotate_deks
 from pgcrypt_proxy.ops.online import change, moves, pace, shown_order
 from pgcrypt_proxy.ops.online.pace import Pace
 from pgcrypt_proxy.ops.protect import Options
-from pgcrypt_proxy.policy.model import Rule
+from pgcrypt_proxy.policy.model import KeyringSettings, Policy, Rule
 from tests.ops.test_protect import TYPES, VALUES
 
 BOTH = ("equality", "equality_casefold")
@@ -350,6 +350,16 @@ def test_a_table_that_is_dropped_leaves_nothing(connection, sealing, verified, r
     assert verified(rule("public.t.v")) == 1
     assert rows(connection, "SELECT id FROM pgcrypt.columns") == [(2,)]
     assert rows(connection, "SELECT count(*) FROM pg_proc WHERE proname LIKE 'empty%'") == [(0,)]
+
+
+def test_a_type_that_waited_for_the_column_goes(connection, sealing, verified, rule):
+    ruled = rule("public.t.v", "text", ("equality",))
+    sealed_types.prepare(connection, Policy(1, KeyringSettings("file", {}), (ruled,)))
+    connection.execute("CREATE TABLE public.t (v text); INSERT INTO public.t VALUES ('a')")
+    sealing(ruled).to_the_end()
+    assert verified(ruled) == 1
+    assert rows(connection, "SELECT id FROM pgcrypt.columns") == [(2,)]
+    assert rows(connection, "SELECT typname FROM pg_type WHERE typname LIKE 'sealed_1'") == []
 
 
 def test_ordinary_roles_write_meanwhile(postgres, connection, sealing, verified, rule, monkeypatch):
