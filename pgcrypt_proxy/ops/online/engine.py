@@ -24,7 +24,7 @@ from pgcrypt_proxy.ops.keyring_store import KeyringStore
 from pgcrypt_proxy.ops.online import begin as beginning
 from pgcrypt_proxy.ops.online import change, checks, indexes, moves, scrub, triggers
 from pgcrypt_proxy.ops.online.checks import Target
-from pgcrypt_proxy.ops.online.fill import Filler
+from pgcrypt_proxy.ops.online.fill import Filler, read_committed
 from pgcrypt_proxy.ops.online.first_pass import FirstPass
 from pgcrypt_proxy.ops.online.locking import IN_THE_WAY, Pauses, holders
 from pgcrypt_proxy.ops.online.moves import Move
@@ -298,5 +298,6 @@ def _session(connection: psycopg.Connection, schema: str, table: str) -> Iterato
     """Alone at work on the table. A statement that waits ends soon when this program was killed."""
     with contextlib.suppress(pg_errors.InvalidParameterValue, pg_errors.UndefinedObject):
         connection.execute("SET client_connection_check_interval = '1s'")
+    read_committed(connection)
     with moves.only_engine(connection, schema, table):
         yield

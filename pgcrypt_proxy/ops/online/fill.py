@@ -61,6 +61,7 @@ class Filler:
         self._move = move
         self._change = change
         self._rows = 50
+        read_committed(connection)
         connection.execute(f"DROP TABLE IF EXISTS {STAGE}".encode())
         connection.execute(
             f"CREATE TEMPORARY TABLE pgcrypt_fill (place tid NOT NULL, version xid NOT NULL,"
@@ -150,6 +151,11 @@ class Filler:
             if stored is None or reopen(stored) != plaintexts[place]:
                 raise PgcryptError(f"{self._move.qualified_name}: a new value is not the old one; it was not stored")
         return len(written)
+
+
+def read_committed(connection: psycopg.Connection) -> None:
+    """Whatever the database or role says: what somebody changed meanwhile is left alone, and no error."""
+    connection.execute("SET default_transaction_isolation = 'read committed'")
 
 
 def is_silent(connection: psycopg.Connection, relation_oid: int, own: Collection[str] = ()) -> bool:
