@@ -17,14 +17,14 @@ from pgcrypt_proxy.errors import ConfigError
 from pgcrypt_proxy.ops import sealed_types
 from pgcrypt_proxy.ops.column_checks import Assessment
 from pgcrypt_proxy.ops.column_rows import Progress, no_progress
-from pgcrypt_proxy.ops.connect import readable_errors
+from pgcrypt_proxy.ops.connect import read_committed, readable_errors
 from pgcrypt_proxy.ops.fresh_keys import FreshKeys
 from pgcrypt_proxy.ops.index_conversion import concurrently
 from pgcrypt_proxy.ops.keyring_store import KeyringStore
 from pgcrypt_proxy.ops.online import begin as beginning
 from pgcrypt_proxy.ops.online import change, checks, indexes, moves, scrub, triggers
 from pgcrypt_proxy.ops.online.checks import Target
-from pgcrypt_proxy.ops.online.fill import Filler, read_committed
+from pgcrypt_proxy.ops.online.fill import Filler
 from pgcrypt_proxy.ops.online.first_pass import FirstPass
 from pgcrypt_proxy.ops.online.locking import IN_THE_WAY, Pauses, holders
 from pgcrypt_proxy.ops.online.moves import Move
@@ -299,5 +299,6 @@ def _session(connection: psycopg.Connection, schema: str, table: str) -> Iterato
     with contextlib.suppress(pg_errors.InvalidParameterValue, pg_errors.UndefinedObject):
         connection.execute("SET client_connection_check_interval = '1s'")
     read_committed(connection)
+    connection.execute("SET lock_timeout = 0")  # indexes and VACUUM wait as long as they must
     with moves.only_engine(connection, schema, table):
         yield

@@ -16,6 +16,7 @@ from psycopg import errors as pg_errors
 from pgcrypt_proxy.crypto.keyring import Keyring
 from pgcrypt_proxy.errors import ConfigError, PgcryptError
 from pgcrypt_proxy.ops import column_rows
+from pgcrypt_proxy.ops.connect import read_committed
 from pgcrypt_proxy.ops.fresh_keys import SPARE_TIME_S, FreshKeys
 from pgcrypt_proxy.ops.index_conversion import quoted
 from pgcrypt_proxy.ops.keyring_store import active_ids, hold_active_keys
@@ -151,11 +152,6 @@ class Filler:
             if stored is None or reopen(stored) != plaintexts[place]:
                 raise PgcryptError(f"{self._move.qualified_name}: a new value is not the old one; it was not stored")
         return len(written)
-
-
-def read_committed(connection: psycopg.Connection) -> None:
-    """Whatever the database or role says: what somebody changed meanwhile is left alone, and no error."""
-    connection.execute("SET default_transaction_isolation = 'read committed'")
 
 
 def is_silent(connection: psycopg.Connection, relation_oid: int, own: Collection[str] = ()) -> bool:
