@@ -25,7 +25,7 @@ in runs.
 Waiting is a held message. Planning may need the meaning of a name, which is
 asked of the server by messages of our own (`planning.py`), what this session's
 own DDL made of protected tables (`shape.py`), or a newer catalog
-(`RefreshCatalog`); a name may be unsettled; COPY data with protected columns wait
+(`RefreshCatalog`, `LookUpRelations`); a name may be unsettled; COPY data with protected columns wait
 for the server's CopyInResponse (`copy.py`). The frontend's next messages then
 stay in its buffer (`is_holding_frontend`: the server layer need not read on),
 and the held one is tried again from its beginning after every event. Handlers
