@@ -266,7 +266,7 @@ def begun(connection: psycopg.Connection, run: Any, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("is_sealing", [True, False])
 def test_abandoned(connection, store, sealing, opening, verified, rule, monkeypatch, is_sealing):
-    connection.execute("CREATE TABLE public.t (a int, v text); INSERT INTO public.t VALUES (1, 'planted-v'), (2, NULL)")
+    connection.execute("CREATE TABLE public.t (a int, v text); INSERT INTO public.t VALUES (1, 'buried-v'), (2, NULL)")
     ruled: Rule = rule("public.t.v", "text", ("equality",))
     if not is_sealing:
         protect.protect(connection, store, ruled, Options())
@@ -280,7 +280,7 @@ def test_abandoned(connection, store, sealing, opening, verified, rule, monkeypa
     assert rows(connection, "SELECT count(*) FROM pgcrypt.moves") == [(0,)]
     assert rows(connection, "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'public.t'::regclass") == [(0,)]
     if is_sealing:
-        assert rows(connection, "SELECT a, v FROM public.t ORDER BY a") == [(1, "planted-v"), (2, None)]
+        assert rows(connection, "SELECT a, v FROM public.t ORDER BY a") == [(1, "buried-v"), (2, None)]
         assert rows(connection, "SELECT count(*) FROM pgcrypt.columns") == [(0,)]
     else:
         assert verified(ruled) == 1
