@@ -105,6 +105,18 @@ READS = [
     "SELECT p.* FROM people p (a, b, c, d, e) ORDER BY 1",
     "SELECT count(p) FROM people p",
     "SELECT count(p.*), count(*) FROM people p",
+    'SELECT o.id FROM "Other T" o LEFT JOIN people p ON p.id = o.id WHERE p IS NULL',
+    "SELECT DISTINCT * FROM people ORDER BY 1",
+    "SELECT DISTINCT ON (id) * FROM people ORDER BY id",
+    "SELECT * FROM people UNION SELECT * FROM people ORDER BY 1",
+    "SELECT * FROM people INTERSECT SELECT * FROM people ORDER BY 1",
+    "SELECT * FROM people EXCEPT TABLE people",
+    "SELECT * FROM people WHERE (id, n) IN (SELECT id, n FROM people) ORDER BY 1",
+    "SELECT * FROM plain LEFT JOIN people AS p (id, mail) USING (id) ORDER BY 1",
+    'SELECT p.*, o.* FROM "Other T" o LEFT JOIN people p ON p.id = o.id ORDER BY o.id',
+    "SELECT *, lag(id) OVER (ORDER BY id) FROM people ORDER BY id",
+    "SELECT s.* FROM plain, LATERAL (SELECT people.*, plain.z FROM people WHERE people.id = plain.id) s ORDER BY 1",
+    "SELECT ARRAY(SELECT id FROM people ORDER BY 1), (SELECT count(*) FROM people)",
     "SELECT (p).email, (p).id FROM people p ORDER BY 2",
     "SELECT * FROM people WHERE email = 'a@x'",
     "SELECT email, id FROM people ORDER BY id",
@@ -382,7 +394,7 @@ def test_where_the_order_is_lost_nothing_arrives(lost, sql, form):
     assert "planted" not in lost.logged()
 
 
-def test_parameters(legs):
+def test_parameters_of_all_kinds(legs):
     """Statements with parameters, some without types."""
     statements = [
         ("INSERT INTO people VALUES ($1, $2, $3) RETURNING *", (b"9", b"z@x", b"Zoe")),
