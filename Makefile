@@ -1,7 +1,7 @@
 # Every target works from a bare checkout: it makes .venv first, and again when pyproject.toml changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types imports bench fuzz sanitized clean
+.PHONY: help demo test suites check format lint types imports bench fuzz atheris sanitized clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,6 +21,12 @@ PYTEST_ARGS ?=
 MINUTES ?= 5
 FUZZ_ARGS ?=
 
+# Which tests of other projects `make suites` runs: make suites SUITES_ARGS="--short asyncpg"
+SUITES_ARGS ?=
+
+# Anything for python -m bench: make bench BENCH_ARGS="--short --parts bulk"
+BENCH_ARGS ?=
+
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
@@ -29,6 +35,9 @@ demo: $(STAMP) ## See it work in a minute: a PostgreSQL, a proxy, an application
 
 test: $(STAMP) ## Run the tests against a real PostgreSQL that comes with the development dependencies
 	$(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+suites: $(STAMP) ## Run the tests of drivers and frameworks direct and through the proxy: SUITES_ARGS="--short asyncpg"
+	$(BIN)/python -m tests.suites $(SUITES_ARGS)
 
 check: lint types imports ## All that a change must pass: format, lint, types, layers, tests with coverage
 	$(MAKE) --no-print-directory test PYTEST_ARGS="--cov --cov-report=term $(PYTEST_ARGS)"
@@ -47,12 +56,16 @@ types: $(STAMP)
 imports: $(STAMP)
 	$(BIN)/lint-imports
 
-bench: $(STAMP) ## Measure what the proxy adds
-	$(BIN)/python -m bench
+bench: $(STAMP) ## Measure what the proxy costs: BENCH_ARGS=--short for minutes instead of half an hour
+	$(BIN)/python -m bench $(BENCH_ARGS)
 
 fuzz: $(STAMP) ## Run the property tests with a hundred times the examples, then ask twins made-up statements: MINUTES=5
 	HYPOTHESIS_PROFILE=deep $(BIN)/pytest -n $(WORKERS) -m "not integration" --timeout=1800 $(PYTEST_ARGS)
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --sqlsmith --details $(FUZZ_ARGS)
+
+atheris: $(STAMP) ## Give every decoder, and whole sessions, bytes that atheris makes up: MINUTES=5 for each
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,dev,fuzz]'
+	$(BIN)/python -m tests.decoders --minutes $(MINUTES) $(FUZZ_ARGS)
 
 SANITIZED := build/sanitized
 SANITIZER := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g -U_FORTIFY_SOURCE

@@ -74,6 +74,9 @@ def run(
             try:
                 with progress_bar(name) as progress:
                     work = Run(connection, store, target, batch_blocks, pace, no_progress if abandon else progress)
+                    if not abandon and work.is_done():
+                        say(f"already {'sealed' if is_sealing else 'plain'}: {name}")
+                        return
                     if abandon:
                         work.abandon()
                         say(f"abandoned: {name} is as it was")
@@ -112,6 +115,11 @@ def _show(done: Outcome, *, is_sealing: bool) -> None:
             f"note: {domain} refuses what is no envelope, and did so before its first value; the server has not proved"
             " its constraints by a scan, which keeps writers out. At a quiet time: "
             + " ".join(f"ALTER DOMAIN {domain} VALIDATE CONSTRAINT {constraint};" for constraint in done.unproved)
+        )
+    if is_sealing and done.older:
+        note(
+            f"warning: dead rows with old values are kept for {', '.join(done.older)}; when that has ended:"
+            f" VACUUM {done.move.qualified_table}"
         )
     if is_sealing:
         note(

@@ -16,17 +16,21 @@ from pgcrypt_proxy.values.database_types import DatabaseTypes, TypeRow
 
 LOCK_TIMEOUT_MS = 2_000
 
-RELATIONS = r"""
+#: Of pg_class c and pg_namespace n: the relations that a catalog has.
+LOADED = r"""
+c.relkind IN ('r', 'p', 'v', 'm', 'f')
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'pgcrypt')
+  AND n.nspname !~ '^pg_(toast_)?temp_'"""
+
+RELATIONS = rf"""
 SELECT c.oid::bigint, n.nspname, c.relname, c.relkind::text, a.attname, a.attnum::int, a.atttypid::bigint,
        a.attgenerated <> ''
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
-  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'pgcrypt')
-  AND n.nspname !~ '^pg_(toast_)?temp_'
+WHERE {LOADED}
 ORDER BY c.oid, a.attnum
-"""
+"""  # noqa: S608
 
 SEALED_DOMAINS = r"""
 SELECT t.oid::bigint, pg_catalog.substr(t.typname, 8)::int

@@ -170,8 +170,13 @@ def unprotect(
     return _outcome(facts, column.id, opened, rows, assessment, started)
 
 
-def assess(connection: psycopg.Connection, facts: ColumnFacts, rule: Rule, options: Options) -> Assessment:
-    """What stands in the way of sealing that column, and what becomes of its indexes."""
+def assess(
+    connection: psycopg.Connection, facts: ColumnFacts, rule: Rule, options: Options, *, is_short: bool = False
+) -> Assessment:
+    """What stands in the way of sealing that column, and what becomes of its indexes.
+
+    `is_short`: how the server folds case is not asked; it was before, and cannot have changed.
+    """
     types = catalog_queries.fetch_types(connection)
     with readable_errors("reading index names"):
         taken = connection.execute(
@@ -187,7 +192,7 @@ def assess(connection: psycopg.Connection, facts: ColumnFacts, rule: Rule, optio
         taken_names=frozenset(name for (name,) in taken),
         types=types,
     )
-    for mode in sorted(rule.search):
+    for mode in () if is_short else sorted(rule.search):
         function = folding.difference(connection, facts.relation_oid, facts.number, mode)
         if function is not None:
             found.obstacles.append(

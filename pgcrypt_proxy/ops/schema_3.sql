@@ -30,6 +30,15 @@ CREATE FUNCTION pgcrypt.notify_moves() RETURNS trigger
 CREATE TRIGGER moves_changed AFTER INSERT OR DELETE OR UPDATE OF state ON pgcrypt.moves
     FOR EACH STATEMENT EXECUTE FUNCTION pgcrypt.notify_moves();
 
+-- Proxies that plan statements on such a table, each for as long as it says: one that has lost its connection cannot
+-- say that it has stopped. Unlogged, since none of it is worth anything after a crash.
+CREATE UNLOGGED TABLE pgcrypt.watchers (
+    watcher      uuid NOT NULL,
+    relation     regclass NOT NULL,
+    valid_until  timestamp with time zone NOT NULL,
+    PRIMARY KEY (watcher, relation)
+);
+
 -- A column that took another's place stands last in its table, and is shown where the other stood. Names and
 -- regclass, so that a dump restores it.
 CREATE TABLE pgcrypt.shown_order (
@@ -41,6 +50,6 @@ CREATE TABLE pgcrypt.shown_order (
 COMMENT ON TABLE pgcrypt.shown_order IS
     'columns that proxies show in another place than the last: behind the column shown_after, or first';
 
-REVOKE ALL ON TABLE pgcrypt.moves, pgcrypt.shown_order FROM PUBLIC;
+REVOKE ALL ON TABLE pgcrypt.moves, pgcrypt.watchers, pgcrypt.shown_order FROM PUBLIC;
 
 UPDATE pgcrypt.meta SET schema_version = 3;

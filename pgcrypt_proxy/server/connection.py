@@ -1,29 +1,32 @@
 """One client connection: two transports around one Session; bytes in become events, commands become writes.
 
 Back-pressure: a leg whose write buffer is full stops the reading of the other
-leg, and a session that holds its frontend's messages stops the reading of the
-frontend. Both directions stop on their own, so a client that writes much before
-it reads meets what a server does, no earlier deadlock.
+leg, a session that holds its frontend's messages stops the reading of the
+frontend, and a leg that had its turn is not read until the next (`leg.py`).
+Both directions stop on their own, so a client that writes much before it reads
+meets what a server does, no earlier deadlock.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Callable
-from typing import cast
 
 from pgcrypt_proxy.errors import PgcryptError
 from pgcrypt_proxy.server import client_tls, log, tls
 from pgcrypt_proxy.server.doorkeeper import Visit
+from pgcrypt_proxy.server.leg import Leg
 from pgcrypt_proxy.server.metrics import Metrics
+from pgcrypt_proxy.server.sockets import Keepalive
 from pgcrypt_proxy.server.upstream import ConnectFailed, Upstream
 from pgcrypt_proxy.server.world import World
 from pgcrypt_proxy.session.commands import (
+    UNNUMBERED,
     CloseConnection,
     Command,
     FindAccount,
+    LookUpRelations,
     NoteFailedLogin,
     OpenBackend,
     RefreshCatalog,
@@ -47,93 +50,6 @@ from pgcrypt_proxy.session.session import Session
 from pgcrypt_proxy.session.startup import TLS_HANDSHAKE
 from pgcrypt_proxy.wire.proxy_header import ProxyHeader
 
-#: Bytes that may wait to be written on a leg before the other one is not read any more.
-HIGH_WATER_BYTES = 256 * 1024
-KEEPALIVE_IDLE_S = 60
-#: How long a peer that takes nothing more may keep what is left to be written before its leg is dropped.
-LINGER_S = 5.0
-
-
-class Leg(asyncio.Protocol):
-    """One transport; its side decides what its bytes mean."""
-
-    def __init__(self, side: Side, connection: Connection) -> None:
-        self.side = side
-        self._connection = connection
-        self.transport: asyncio.Transport | None = None
-        self.is_full = False
-        self._is_paused = False
-        self._has_ended = False
-        self._lingering: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        is_first = self.transport is None
-        self.transport = cast("asyncio.Transport", transport)  # uvloop's have another base
-        self.transport.set_write_buffer_limits(HIGH_WATER_BYTES)
-        if is_first:
-            tune(transport.get_extra_info("socket"))
-            self._connection.on_made(self)
-
-    def data_received(self, data: bytes) -> None:
-        self._connection.on_data(self, data)
-
-    def eof_received(self) -> bool:
-        """Whether the transport stays, to be written to. TLS knows no half of a connection."""
-        self._has_ended = True
-        if self.transport is None or self.transport.get_extra_info("ssl_object") is not None:
-            return False
-        return self._connection.on_ended(self)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.transport = None
-        if self._lingering is not None:
-            self._lingering.cancel()
-        self._connection.on_lost(self)
-
-    def pause_writing(self) -> None:
-        self.is_full = True
-        self._connection.balance()
-
-    def resume_writing(self) -> None:
-        self.is_full = False
-        self._connection.balance()
-
-    def read(self, *, wanted: bool) -> None:
-        """Read on, or stop reading."""
-        if self.transport is None or self.transport.is_closing() or self._has_ended or wanted is not self._is_paused:
-            return
-        self._is_paused = not wanted
-        if wanted:
-            self.transport.resume_reading()
-        else:
-            self.transport.pause_reading()
-
-    def close(self) -> None:
-        """Close it when what is left is written: a leg that is closed is not read, so its peer may be stuck too."""
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.close()
-            self._linger(None)
-
-    def _linger(self, before: int | None) -> None:
-        transport = self.transport
-        if transport is None:
-            return
-        left = transport.get_write_buffer_size()
-        if left == before:
-            transport.abort()
-        else:
-            self._lingering = asyncio.get_running_loop().call_later(LINGER_S, self._linger, left)
-
-
-def tune(sock: socket.socket | None) -> None:
-    """No delay for small messages, and keepalive so that a vanished peer is noticed."""
-    if sock is None or sock.family == socket.AF_UNIX:
-        return
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_KEEPIDLE"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
-
 
 class Connection:
     """Drives one Session. `on_closed` is called once, when both legs are gone."""
@@ -149,11 +65,13 @@ class Connection:
         identity: tls.Identity | None,
         visit: Visit,
         proxy_header: ProxyHeader | None,
+        keepalive: Keepalive,
         login_timeout_s: float,
         on_closed: Callable[[Connection], None],
     ) -> None:
         self.session = session
         self.number = number
+        self.keepalive = keepalive
         self._world = world
         self._upstream = upstream
         self._metrics = metrics
@@ -185,6 +103,11 @@ class Connection:
             ssl_object = leg.transport.get_extra_info("ssl_object")
             binding = tls.binding_of_peer(ssl_object) if ssl_object is not None else None
             self.feed(BackendOpened(is_tls=ssl_object is not None, binding=binding))
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the login is over, and what comes are messages."""
+        return self.session.is_ready
 
     def on_data(self, leg: Leg, data: bytes) -> None:
         if self._proxy_header is not None and leg is self.frontend:
@@ -274,6 +197,8 @@ class Connection:
             self._start(self._relay_cancel(command.packet))
         elif isinstance(command, RefreshCatalog):
             self._start(self._refresh_catalog(command))
+        elif isinstance(command, LookUpRelations):
+            self._start(self._look_up_relations(command))
 
     def _start(self, work: object) -> None:
         task: asyncio.Task[None] = self._loop.create_task(work)  # type: ignore[arg-type]  # a coroutine
@@ -311,9 +236,15 @@ class Connection:
         self._finish_if_gone()
 
     async def _refresh_catalog(self, command: RefreshCatalog) -> None:
+        if not command.wait:
+            self._world.want_catalog()
+            return
         error = await self._world.refresh_catalog()
-        if command.wait:
-            self.feed(WorldChanged(self._world.planner, self._world.keyring, error, answers=command.number))
+        self.feed(WorldChanged(self._world.planner, self._world.keyring, error, answers=command.number))
+
+    async def _look_up_relations(self, command: LookUpRelations) -> None:
+        error = await self._world.look_up(command.names, but_plain=command.but_plain)
+        self.feed(WorldChanged(self._world.planner, self._world.keyring, error, answers=UNNUMBERED))
 
     def _start_tls(self, answer: bytes) -> None:
         transport, identity = self.frontend.transport, self._identity
@@ -344,8 +275,9 @@ class Connection:
 
     def balance(self) -> None:
         """Read each leg only while what it brings can be taken."""
-        self._backend.read(wanted=not self.frontend.is_full)
-        self.frontend.read(wanted=not self._backend.is_full and not self._is_waiting())
+        frontend, backend = self.frontend, self._backend
+        backend.read(wanted=not frontend.is_full and not backend.is_resting)
+        frontend.read(wanted=not backend.is_full and not frontend.is_resting and not self._is_waiting())
 
     def _is_waiting(self) -> bool:
         # In the TLS phase reading must go on: the handshake is read through the same transport.

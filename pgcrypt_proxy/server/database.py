@@ -23,8 +23,9 @@ CHANNELS = (CATALOG_CHANNEL, KEYRING_CHANNEL)
 class Database:
     """Connects when it is needed, and again after the connection was lost."""
 
-    def __init__(self, url: str, *, connect_timeout_s: int) -> None:
+    def __init__(self, url: str, *, connect_timeout_s: int, channels: tuple[str, ...] = CHANNELS) -> None:
         self._url = url
+        self._channels = channels
         self._connect_timeout_s = connect_timeout_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="database")
         self._connection: psycopg.Connection | None = None
@@ -43,10 +44,10 @@ class Database:
         """The connection, for the thread that has the jobs (or the one that starts the proxy)."""
         if self._connection is None or self._connection.closed:
             if self._connection is not None:  # told while nobody listened; after the first connect all is loaded anyway
-                self._told.update(CHANNELS)
+                self._told.update(self._channels)
             self._connection = connect(self._url, connect_timeout_s=self._connect_timeout_s)
             self._connection.add_notify_handler(lambda notify: self._told.add(notify.channel))
-            for channel in CHANNELS:
+            for channel in self._channels:
                 self._connection.execute(f"LISTEN {channel}")
         return self._connection
 

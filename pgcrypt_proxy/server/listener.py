@@ -149,6 +149,8 @@ class Listener:
             tls_required=tls_required,
             login=self._doorkeeper.rules,
             max_message_bytes=self.settings.max_message_bytes,
+            may_watch=self._world.may_watch,
+            max_row_bytes=self.settings.max_row_bytes,
         )
         connection = Connection(
             session,
@@ -159,6 +161,7 @@ class Listener:
             identity=identity,
             visit=visit,
             proxy_header=header,
+            keepalive=self.settings.keepalive,
             login_timeout_s=self.settings.authentication_timeout_s,
             on_closed=self._on_closed,
         )

@@ -60,6 +60,8 @@ class Metrics:
         self._kms_latency = Histogram(
             "pgcrypt_kms_latency_seconds", "Time of a call of the key provider", ["operation"], registry=self.registry
         )
+        # To find a metric by its labels costs as much as to open a value.
+        self._labelled: dict[tuple[str, str], tuple[Counter, Histogram, Counter]] = {}
         self.latency = Histogram(
             "pgcrypt_login_seconds", "Time from connect to the first ReadyForQuery", registry=self.registry
         )
@@ -67,9 +69,17 @@ class Metrics:
     # -- Observer
 
     def operations(self, operation: str, data_class: str, count: int, seconds: float) -> None:
-        self._operations.labels(operation, "ok", data_class).inc(count)
-        self._duration.labels(operation).observe(seconds / count if count else seconds)
-        self._cache_hits.labels("index" if operation == "term" else "dek").inc(count)
+        labelled = self._labelled.get((operation, data_class))
+        if labelled is None:
+            labelled = self._labelled[operation, data_class] = (
+                self._operations.labels(operation, "ok", data_class),
+                self._duration.labels(operation),
+                self._cache_hits.labels("index" if operation == "term" else "dek"),
+            )
+        operations, duration, cache_hits = labelled
+        operations.inc(count)
+        duration.observe(seconds / count if count else seconds)
+        cache_hits.inc(count)
 
     def failed(self, operation: str, error: PgcryptError, column: str = "") -> None:
         self._operations.labels(operation, "error", "").inc()

@@ -17,6 +17,8 @@ from pgcrypt_proxy.errors import ConfigError
 from pgcrypt_proxy.ops import address
 from pgcrypt_proxy.ops.address import Address
 from pgcrypt_proxy.policy import document
+from pgcrypt_proxy.server.sockets import Keepalive
+from pgcrypt_proxy.wire.copy_format import MAX_ROW_BYTES
 
 ENV_PREFIX = "PGCRYPT_"
 TLS_MODES = ("off", "allow", "require")
@@ -62,6 +64,10 @@ class Settings:
     key_ttl_s: float = 300.0
     max_statement_bytes: int = 1 << 20
     max_message_bytes: int = 0x3FFFFFFF
+    max_row_bytes: int = MAX_ROW_BYTES
+    tcp_keepalives_idle_s: int = 60
+    tcp_keepalives_interval_s: int = 10
+    tcp_keepalives_count: int = 6
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 9187
     record_statements: Path | None = None
@@ -96,6 +102,11 @@ class Settings:
     def address(self) -> Address:
         """Where PostgreSQL is and how the way there is secured, from `database_url`. Raises ConfigError."""
         return address.read(self.database_url)
+
+    @property
+    def keepalive(self) -> Keepalive:
+        """Of both legs."""
+        return Keepalive(self.tcp_keepalives_idle_s, self.tcp_keepalives_interval_s, self.tcp_keepalives_count)
 
     @property
     def worker_count(self) -> int:
@@ -163,6 +174,10 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "key_ttl_s": float,
     "max_statement_bytes": int,
     "max_message_bytes": int,
+    "max_row_bytes": int,
+    "tcp_keepalives_idle_s": int,
+    "tcp_keepalives_interval_s": int,
+    "tcp_keepalives_count": int,
     "metrics_host": str,
     "metrics_port": int,
     "record_statements": Path,

@@ -20,7 +20,7 @@ from pgcrypt_proxy.crypto.keyring import Keyring
 from pgcrypt_proxy.crypto.providers import KekProvider, make_provider
 from pgcrypt_proxy.crypto.providers.metered import Metered
 from pgcrypt_proxy.errors import ConfigError, PgcryptError, PolicyError, Refusal
-from pgcrypt_proxy.ops import catalog_loader, sealed_types
+from pgcrypt_proxy.ops import catalog_loader, catalog_lookup, sealed_types
 from pgcrypt_proxy.ops.keyring_store import Providers, make_providers
 from pgcrypt_proxy.ops.swap_locks import SwapLocks
 from pgcrypt_proxy.policy.load import load
@@ -38,6 +38,7 @@ TICK_S = 0.5
 #: While a rule has a phase: statements wait for at most a few of these at a swap.
 WATCHING_TICK_S = 0.05
 RETRY_S = 2.0
+MAX_REST_S = 0.5
 
 ProviderMaker = Callable[[str, Mapping[str, str]], KekProvider]
 
@@ -68,11 +69,15 @@ class World:
         self._clock = clock
         self._make_provider = make_provider
         self._database = Database(settings.database_url, connect_timeout_s=int(settings.connect_timeout_s))
+        # A lookup does not wait for a load.
+        self._lookups = Database(settings.database_url, connect_timeout_s=int(settings.connect_timeout_s), channels=())
         self._version = 0
         self._subscribers: set[Callable[[WorldChanged], None]] = set()
         self._users: set[Callable[[str], bool]] = set()
-        self._swap_locks = SwapLocks()
+        self._swap_locks = SwapLocks(clock)
         self._refreshing: asyncio.Task[str | None] | None = None
+        self._wanted: asyncio.Task[str | None] | None = None
+        self._rested_at = 0.0
         self._keys: KeyKeeper | None = None
         self.policy: Policy
         self.planner: Planner
@@ -97,6 +102,10 @@ class World:
     def keys(self) -> KeyKeeper:
         assert self._keys is not None, "open comes first"
         return self._keys
+
+    def may_watch(self) -> bool:
+        """Whether statements on tables of rules with a phase may be sent: these are watched for swaps."""
+        return self._clock() < self._swap_locks.valid_until
 
     @property
     def keyring(self) -> Keyring:
@@ -163,8 +172,31 @@ class World:
             self._refreshing = asyncio.ensure_future(self._refresh_catalog())
         return await asyncio.shield(self._refreshing)
 
+    def want_catalog(self) -> asyncio.Task[str | None]:
+        """Load the catalog anew soon; nobody has to wait for it. Between such loads is as much time as they take."""
+        if self._wanted is None or self._wanted.done():
+            self._wanted = asyncio.ensure_future(self._refresh_rested())
+        return self._wanted
+
+    async def _refresh_rested(self) -> str | None:
+        if self._refreshing is not None and not self._refreshing.done():
+            await asyncio.wait([self._refreshing])
+        await asyncio.sleep(self._rested_at - time.monotonic())
+        self._wanted = None  # who wants it from now on wants the next one
+        return await self.refresh_catalog()
+
+    async def look_up(self, names: frozenset[str], *, but_plain: bool) -> str | None:
+        """Load the catalog anew if it would say something new of these relations (`ops.catalog_lookup`)."""
+        try:
+            if not await self._lookups.run(lambda c: catalog_lookup.matters(c, names, but_plain=but_plain)):
+                return None
+        except PgcryptError as error:
+            log.failure("relations not looked up", error)
+        return await self.refresh_catalog()
+
     async def _refresh_catalog(self) -> str | None:
         policy = self.policy
+        started = time.monotonic()
         try:
             catalog = await self._database.run(lambda c: self._load_catalog(c, policy))
         except PgcryptError as error:
@@ -173,6 +205,9 @@ class World:
             if isinstance(error, PolicyError) and self.planner.blocked is None and policy is self.policy:
                 self._block(error)
             return "the catalog could not be read"
+        finally:
+            now = time.monotonic()
+            self._rested_at = now + min(now - started, MAX_REST_S)
         self._metrics.catalog_loads.labels("ok").inc()
         if policy is not self.policy:  # the rules were reloaded meanwhile: what was loaded is not theirs
             return await self._refresh_catalog()
@@ -186,6 +221,7 @@ class World:
         catalog, tables = self.planner.catalog, self.policy.moving_tables
         if not tables and not catalog.watched_tables:
             return
+        had_lapsed = not self.may_watch()
         try:
             held = await self._database.run(lambda c: self._swap_locks.take(c, tables))
         except PgcryptError:
@@ -193,6 +229,8 @@ class World:
             raise
         if held != catalog.held_tables or catalog.watched_tables != _names(tables):
             await self.refresh_catalog()
+        elif had_lapsed:
+            self._tell()  # sessions wait
         free = {t for t in self.planner.catalog.held_tables if not any(is_using(t) for is_using in self._users)}
         kept = self.planner.catalog.watched_tables - free
         await self._database.run(lambda c: self._swap_locks.keep_only(c, kept))
@@ -239,13 +277,15 @@ class World:
                     await self.keys.tick(_data_classes(self.policy))
                     if CATALOG_CHANNEL in heard or time.monotonic() >= next_poll:
                         next_poll = time.monotonic() + self._settings.catalog_poll_s
-                        if await self.refresh_catalog() is not None:  # nobody may tell again what was told
+                        if await asyncio.shield(self.want_catalog()) is not None:  # nobody may tell again what was told
                             next_poll = min(next_poll, time.monotonic() + RETRY_S)
                 except PgcryptError as error:
                     log.failure("upkeep failed", error)
                     # statements on tables of rules with a phase wait meanwhile
                     await asyncio.sleep(WATCHING_TICK_S if self.policy.moving_tables else RETRY_S)
         finally:
+            if self._wanted is not None:
+                self._wanted.cancel()
             await self.keys.stop()
 
     async def prepare_rules(self, paths: Sequence[Path]) -> NewRules:
@@ -268,6 +308,7 @@ class World:
     def close(self) -> None:
         if self._keys is not None:
             self._keys.close()
+        self._lookups.close()
         self._database.close()
 
 

@@ -57,6 +57,16 @@ class RefreshCatalog:
 
 
 @dataclass(frozen=True, slots=True)
+class LookUpRelations:
+    """Load the catalog anew if it would say something new of relations with these names; then a `WorldChanged`
+    answers UNNUMBERED. `but_plain`: of other than plain tables.
+    """
+
+    names: frozenset[str]
+    but_plain: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CloseConnection:
     """Close that leg after what was sent to it is flushed."""
 
@@ -64,5 +74,13 @@ class CloseConnection:
 
 
 Command = (
-    SendData | OpenBackend | FindAccount | NoteFailedLogin | StartTls | RelayCancel | RefreshCatalog | CloseConnection
+    SendData
+    | OpenBackend
+    | FindAccount
+    | NoteFailedLogin
+    | StartTls
+    | RelayCancel
+    | RefreshCatalog
+    | LookUpRelations
+    | CloseConnection
 )

@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 
 from pgcrypt_proxy.errors import BackendProtocolError, PgcryptError
+from pgcrypt_proxy.session import copy_checks
 from pgcrypt_proxy.session.link import Link, Work
 from pgcrypt_proxy.session.question import Hold
 from pgcrypt_proxy.session.reply_queue import Request
@@ -22,7 +23,7 @@ from pgcrypt_proxy.sql.plan import CopyPlan
 from pgcrypt_proxy.wire import codes, writer
 from pgcrypt_proxy.wire.backend import ErrorResponse
 from pgcrypt_proxy.wire.copy_binary import BinaryReplacer
-from pgcrypt_proxy.wire.copy_format import Actions, BadField, CopyKind
+from pgcrypt_proxy.wire.copy_format import Actions, BadField, Checks, CopyKind
 from pgcrypt_proxy.wire.copy_lines import LineReplacer
 from pgcrypt_proxy.wire.frontend import COPY_DONE, copy_fail
 from pgcrypt_proxy.wire.reader import MalformedMessage, Reader
@@ -53,15 +54,19 @@ def check_response(raw: bytes, plan: CopyPlan) -> None:
         raise drift("COPY has other columns than it was planned for")
 
 
-def _replacer(plan: CopyPlan, actions: Actions, server_version: int) -> LineReplacer | BinaryReplacer:
+def _replacer(
+    plan: CopyPlan, actions: Actions, link: Link, checks: Checks | None = None
+) -> LineReplacer | BinaryReplacer:
     if plan.format.kind is CopyKind.BINARY:
-        return BinaryReplacer(actions)
+        return BinaryReplacer(actions, checks, link.max_row_bytes)
     return LineReplacer(
         plan.format,
         plan.names,
         actions,
         is_output=not plan.is_from,
-        marker_ends_csv=server_version < MARKER_IS_DATA_IN_CSV,
+        marker_ends_csv=link.server_version < MARKER_IS_DATA_IN_CSV,
+        checks=checks,
+        max_row_bytes=link.max_row_bytes,
     )
 
 
@@ -72,7 +77,8 @@ class CopyIn:
         self._plan = plan
         self._link = link
         self._work = work
-        self._replacer = _replacer(plan, _sealers(plan, link.values), link.server_version)
+        actions, checks = _sealers(plan, link.values), copy_checks.of(plan, link.values)
+        self._replacer = _replacer(plan, actions, link, checks)
         self.is_done = False
         self.has_failed = False
 
@@ -81,7 +87,7 @@ class CopyIn:
         try:
             made = self._replacer.feed(raw[5:])
         except PgcryptError as error:
-            self.fail(self._placed(error))
+            self._stop(error)
         else:
             self._send(made)
 
@@ -90,7 +96,7 @@ class CopyIn:
         try:
             made = self._replacer.finish()
         except PgcryptError as error:
-            self.fail(self._placed(error))
+            self._stop(error)
             return
         self._send(made)
         self.is_done = True
@@ -106,6 +112,11 @@ class CopyIn:
         error = PgcryptError(f"COPY from stdin failed: {reason}", sqlstate=QUERY_CANCELED)
         error.context = self._place(self._replacer.line + 1)
         self.fail(error)
+
+    def _stop(self, error: PgcryptError) -> None:
+        """`error` is in the data. The rows before it are the server's to judge."""
+        self._send(self._replacer.before)
+        self.fail(self._placed(error))
 
     def fail(self, error: PgcryptError) -> None:
         """Let the server fail the COPY; the client hears `error`."""
@@ -145,7 +156,7 @@ class CopyOut:
     def __init__(self, plan: CopyPlan, link: Link) -> None:
         format_code = int(plan.format.kind is CopyKind.BINARY)
         actions = tuple(None if column is None else link.values.opener(column, format_code) for column in plan.columns)
-        self._replacer = _replacer(plan, actions, link.server_version)
+        self._replacer = _replacer(plan, actions, link)
 
     def messages(self, run: bytes) -> bytes:
         """The CopyData messages for the client; `run` are whole ones of the server. Raises what opening raises."""

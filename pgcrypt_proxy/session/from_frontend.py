@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from pgcrypt_proxy.errors import CatalogDrift, FrontendProtocolError, PgcryptError, ProtocolError, Refusal
 from pgcrypt_proxy.session.copy import CopyMessages
-from pgcrypt_proxy.session.link import Link, Work
+from pgcrypt_proxy.session.link import Link, SessionFatal, Work
 from pgcrypt_proxy.session.planning import Planned, Planning
 from pgcrypt_proxy.session.prepared import PreparedBySql, Text
 from pgcrypt_proxy.session.question import Hold
@@ -89,8 +89,11 @@ class FromFrontend:
             self.refuse(raw, error)
 
     def ignores(self, kind: int) -> bool:
-        """Whether a message of that type is skipped now."""
-        return (self._link.queue.is_skipping and kind not in b"SX") or (self.is_batch_doomed and kind not in b"SXH")
+        """Whether a message of that type is skipped now. Raises SessionFatal where that cannot be known."""
+        queue = self._link.queue
+        if queue.is_skipping and queue.may_be_synced and kind not in b"SXHdcf":
+            raise SessionFatal("a message came between the end of a COPY and its Sync")
+        return (queue.is_skipping and kind not in b"SX") or (self.is_batch_doomed and kind not in b"SXH")
 
     # -- simple query
 

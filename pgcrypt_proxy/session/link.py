@@ -113,6 +113,7 @@ class Link:
         observer: Observer,
         *,
         max_message_bytes: int,
+        max_row_bytes: int,
         clock: Callable[[], float],
     ) -> None:
         self._shared_planner = planner
@@ -123,6 +124,7 @@ class Link:
         self.values = Values(keyring, observer, self.meter)
         self.openers = RowOpeners(self.values, self.meter)
         self.descriptions = Descriptions(planner.catalog)
+        self.max_row_bytes = max_row_bytes  # of COPY data
         self.frontend = FrameBuffer("frontend", max_message_bytes)
         self.backend = FrameBuffer("backend", max_message_bytes)
         self.queue: ReplyQueue[Work] = ReplyQueue()

@@ -13,12 +13,12 @@ statement it was asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
 from pgcrypt_proxy.errors import Refusal
-from pgcrypt_proxy.session.commands import UNNUMBERED, RefreshCatalog
+from pgcrypt_proxy.session.commands import UNNUMBERED, LookUpRelations, RefreshCatalog
 from pgcrypt_proxy.session.events import WorldChanged
 from pgcrypt_proxy.session.link import FAILED_TRANSACTION, Link
 from pgcrypt_proxy.session.question import Hold, Question
@@ -27,7 +27,7 @@ from pgcrypt_proxy.session.results import drift
 from pgcrypt_proxy.session.shape import ShapeQuestion
 from pgcrypt_proxy.session.statements import RESERVED_PREFIX, Statement
 from pgcrypt_proxy.session.swaps import Swaps
-from pgcrypt_proxy.sql.mention import RelationName, text_mentions
+from pgcrypt_proxy.sql.mention import ANY_RELATIONS, RelationName, text_mentions
 from pgcrypt_proxy.sql.plan import UNTOUCHED, NeedsNames, Plan, StatementPlan
 from pgcrypt_proxy.sql.planner import REFUSED_STATEMENT
 from pgcrypt_proxy.wire.frontend import Bind, Close, Execute, Parse
@@ -101,15 +101,15 @@ class NameQuestion(Question):
 class Planning:
     """Makes plans for one session, one message at a time."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, may_watch: Callable[[], bool] = lambda: True) -> None:
         self._link = link
         self._question: NameQuestion | None = None
         self._shape_question: ShapeQuestion | None = None
         self._is_refreshed = False
         self._is_awaiting_refresh = False
-        self.swaps = Swaps(link)
-        #: when the catalog was last asked about a relation that it lacks
-        self._asked_about: dict[RelationName, float] = {}
+        self.swaps = Swaps(link, may_watch)
+        #: when the catalog was last asked about a relation that it lacks; True: plain tables were left out
+        self._asked_about: dict[tuple[RelationName, bool], float] = {}
 
     def plan(self, text: bytes, *, extended: bool) -> Planned:
         """The plan of a statement's bytes. Raises Hold while an answer is awaited."""
@@ -133,7 +133,7 @@ class Planning:
         resolved = question.answers if question is not None else None
         found, unknown = self._plan_and_unknown(sql, extended, resolved)
         if not is_under_way and not self._is_refreshed:
-            self._await_catalog(unknown)
+            self._await_catalog(unknown, is_untouched=isinstance(found, Plan) and found.is_untouched)
         if isinstance(found, NeedsNames):
             found = self._ask(found, question)
         self.swaps.await_swap(found)
@@ -246,15 +246,22 @@ class Planning:
             standard_conforming_strings=link.standard_conforming_strings and not link.is_in_doubt,
         )
 
-    def _await_catalog(self, unknown: frozenset[RelationName]) -> None:
-        """Raises Hold, for a newer catalog, unless it was asked about each of these a moment ago."""
+    def _await_catalog(self, unknown: frozenset[RelationName], *, is_untouched: bool) -> None:
+        """Raises Hold, for a newer catalog, unless it was asked about each of these a moment ago.
+
+        What was asked for a statement that is untouched leaves out plain tables, and counts for such statements only.
+        """
+        if unknown == ANY_RELATIONS:
+            self._is_awaiting_refresh = True
+            self._link.commands.append(RefreshCatalog(wait=True))
+            raise Hold
         now = self._link.clock()
-        recent = {n: at for n, at in self._asked_about.items() if now - at < MIN_REFRESH_INTERVAL_S}
-        if unknown <= recent.keys():
+        recent = {asked: at for asked, at in self._asked_about.items() if now - at < MIN_REFRESH_INTERVAL_S}
+        if all((name, False) in recent or (is_untouched and (name, True) in recent) for name in unknown):
             return
-        self._asked_about = recent | dict.fromkeys(unknown, now)
+        self._asked_about = recent | {(name, is_untouched): now for name in unknown}
         self._is_awaiting_refresh = True
-        self._link.commands.append(RefreshCatalog(wait=True))
+        self._link.commands.append(LookUpRelations(frozenset(name for _, name in unknown), but_plain=is_untouched))
         raise Hold
 
     def _ask(self, needed: NeedsNames, asked: NameQuestion | None) -> Plan:
@@ -289,9 +296,9 @@ class Planning:
         catalog = self._link.planner.catalog
         names = catalog.sensitive_names | catalog.tainted_functions
         if names and text_mentions(text.decode("latin-1"), names):
-            return refused(
-                Refusal("the statement is not valid in the client's encoding", hint="SET client_encoding TO 'UTF8'.")
-            )
+            sqlstate = "22021" if self._link.encoding.codec is not None else None  # as the server would say
+            hint = "SET client_encoding TO 'UTF8'."
+            return refused(Refusal("the statement is not valid in the client's encoding", hint=hint, sqlstate=sqlstate))
         return UNTOUCHED
 
     def _observed(self, planned: Planned, started: float) -> Planned:

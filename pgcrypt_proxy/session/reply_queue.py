@@ -11,6 +11,8 @@ Four rules of the protocol live here and nowhere else:
    everything up to the next Sync, Query included.
 2. An ErrorResponse to Query, FunctionCall or Sync is followed by ReadyForQuery.
 3. During COPY FROM STDIN the server ignores Sync: no ReadyForQuery answers it.
+   When the COPY fails, those that it reads afterwards are answered: nobody here
+   can know how many, so any of them may be, until something else is.
 4. A message that answers no entry means that we and the server disagree: the
    connection cannot go on.
 """
@@ -24,6 +26,7 @@ from enum import Enum
 from typing import Generic, TypeVar
 
 from pgcrypt_proxy.errors import BackendProtocolError, PgcryptError
+from pgcrypt_proxy.wire import codes
 
 
 class Request(Enum):
@@ -104,6 +107,13 @@ class ReplyQueue(Generic[W]):
         self.is_synced = True
         self.batch = 0
         self._courses = 0
+        self._ignored: list[Expected[W]] = []  # Syncs among the data of the COPY under way
+        self._loose: list[Expected[W]] = []  # the same of one that failed
+
+    @property
+    def may_be_synced(self) -> bool:
+        """Whether the server may be past a Sync although it `is_skipping` here."""
+        return bool(self._loose)
 
     def __len__(self) -> int:
         self._drop_markers()
@@ -122,6 +132,7 @@ class ReplyQueue(Generic[W]):
         request = entry.request
         if self.is_copying_in:
             if request is Request.SYNC:
+                self._ignored.append(entry)
                 return
             self.is_copying_in = request is not Request.COPY_END
         if request is Request.SYNC:
@@ -168,7 +179,14 @@ class ReplyQueue(Generic[W]):
         """The entry that a backend message of this kind answers; it is gone from the queue if that finishes it."""
         head = self.head
         may_answer, finishes = ANSWERS.get(kind, (frozenset(), frozenset()))
-        if head is None or head.request not in may_answer:
+        is_answer = head is not None and head.request in may_answer
+        if kind != codes.READY_FOR_QUERY:
+            self._ignored, self._loose = [], []
+        elif self._loose and not is_answer:
+            self.is_skipping = False
+            self.is_synced = not self._entries
+            return self._loose.pop()
+        if head is None or not is_answer:
             asked = "nothing" if head is None else head.request.value
             raise BackendProtocolError(f"unexpected message type {kind} from the server in answer to {asked}")
         if head.request in finishes:
@@ -182,6 +200,7 @@ class ReplyQueue(Generic[W]):
         if head is None:
             raise BackendProtocolError("unexpected ErrorResponse from the server in answer to nothing")
         self.is_copying_in = False
+        self._ignored, self._loose = [], self._ignored
         if head.request in SELF_SYNCHRONISING:
             return head, []
         dropped = []
@@ -197,6 +216,7 @@ class ReplyQueue(Generic[W]):
             entry = self._entries.popleft()
             if entry.request is Request.SYNC:
                 self.is_synced = False
+                self._ignored.append(entry)
             else:
                 kept.append(entry)
         self.is_copying_in = not self._entries

@@ -39,11 +39,12 @@ class Descriptions:
 
     def __init__(self, catalog: Catalog) -> None:
         self._provenance = {key: c for key, c in catalog.provenance.items() if c.is_armed}
-        #: Tables that lack columns which rules name, with the columns that they have: any other may be such a one.
+        #: Tables that lack columns which rules name, or in which one may take another's place, with the columns that
+        #: they have: any other may be such a one.
         self._lacking = {
             oid: frozenset(c.attribute_number for c in relation.columns)
             for oid, relation in catalog.relations.items()
-            if relation.absent
+            if relation.absent or relation.moving
         }
         self._unconcerned: dict[bytes, None] = {}
         self._concerned: dict[tuple[bytes, int], tuple[Outputs | None, bytes, Result]] = {}
@@ -85,7 +86,7 @@ class Descriptions:
     def _check_known(self, field: FieldDescription) -> None:
         present = self._lacking.get(field.table_oid)
         if present is not None and field.attribute_number > 0 and field.attribute_number not in present:
-            raise drift("a result column is new, and rules name one that its table lacked")
+            raise drift("a result column is new, and may be one that rules name")
 
 
 def _check(field: FieldDescription, column: ProtectedColumn | None, provenance: ProtectedColumn | None) -> None:

@@ -25,7 +25,7 @@ in runs.
 Waiting is a held message. Planning may need the meaning of a name, which is
 asked of the server by messages of our own (`planning.py`), what this session's
 own DDL made of protected tables (`shape.py`), or a newer catalog
-(`RefreshCatalog`); a name may be unsettled; COPY data with protected columns wait
+(`RefreshCatalog`, `LookUpRelations`); a name may be unsettled; COPY data with protected columns wait
 for the server's CopyInResponse (`copy.py`). The frontend's next messages then
 stay in its buffer (`is_holding_frontend`: the server layer need not read on),
 and the held one is tried again from its beginning after every event. Handlers
@@ -78,12 +78,16 @@ from pgcrypt_proxy.session.question import Hold
 from pgcrypt_proxy.session.startup import Phase, Startup
 from pgcrypt_proxy.session.statements import Unsettled
 from pgcrypt_proxy.sql.planner import Planner
+from pgcrypt_proxy.wire.copy_format import MAX_ROW_BYTES
 
 MAX_MESSAGE_BYTES = 0x3FFFFFFF  # MaxAllocSize - 1 in postgres
 
 
 class Session:
-    """The state machine. The server layer feeds `handle` and carries out what it returns, in order."""
+    """The state machine. The server layer feeds `handle` and carries out what it returns, in order.
+
+    `may_watch`: whether statements on tables of rules with a phase may be sent now.
+    """
 
     def __init__(
         self,
@@ -96,9 +100,18 @@ class Session:
         tls_required: bool = False,
         login: LoginRules | None = None,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
+        may_watch: Callable[[], bool] = lambda: True,
+        max_row_bytes: int = MAX_ROW_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._link = Link(planner, keyring, observer, max_message_bytes=max_message_bytes, clock=clock)
+        self._link = Link(
+            planner,
+            keyring,
+            observer,
+            max_message_bytes=max_message_bytes,
+            max_row_bytes=max_row_bytes,
+            clock=clock,
+        )
         self._startup = Startup(
             self._link,
             database_name=database_name,
@@ -106,7 +119,7 @@ class Session:
             tls_required=tls_required,
             login=login or LoginRules(),
         )
-        self._planning = Planning(self._link)
+        self._planning = Planning(self._link, may_watch)
         self._from_frontend = FromFrontend(self._link, self._planning)
         self._from_backend = FromBackend(self._link)
         self._long_messages = LongMessages(self._link, self._planning, self._from_frontend)

@@ -114,8 +114,6 @@ class Portal:
             return False
         if statement is None:
             return True
-        if statement.plan.is_untouched and not statement.may_return_any_rows:
-            return False
         if statement.result is not None or statement.described_in == batch:
             return False
         return statement.may_return_any_rows or any(s.outputs is not None for s in statement.plan.statements)

@@ -9,7 +9,7 @@ value is not there yet: it is told to start again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from pgcrypt_proxy.errors import Refusal
 from pgcrypt_proxy.session.link import FAILED_TRANSACTION, IDLE, IN_TRANSACTION, Link
@@ -52,8 +52,9 @@ class IsolationQuestion(Question):
 class Swaps:
     """What one session has under way on such tables. Costs nothing while no rule has a phase."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, may_watch: Callable[[], bool]) -> None:
         self._link = link
+        self._may_watch = may_watch
         #: the batch in which each table was last used, since the last transaction is known to have ended
         self._used: dict[str, int] = {}
         #: tables that were held while the present transaction was open
@@ -65,7 +66,8 @@ class Swaps:
         """Raises Hold while a statement of that plan must not be sent, Refusal when its transaction is too old."""
         if not self.is_concerned:
             return
-        held = self._link.shared_catalog.held_tables
+        catalog = self._link.shared_catalog
+        held = catalog.held_tables if self._may_watch() else catalog.watched_tables
         self._note_idle()
         tables = set(_tables(plan))
         if any(table in held and not self._has_lock(table) for table in tables):
@@ -104,7 +106,8 @@ class Swaps:
     @property
     def is_concerned(self) -> bool:
         """Whether any statement may have to wait, or to be refused."""
-        return bool(self._link.shared_catalog.held_tables or self._behind)
+        catalog = self._link.shared_catalog
+        return bool(self._behind or (catalog.watched_tables and (catalog.held_tables or not self._may_watch())))
 
     def _note_idle(self) -> None:
         """Whether the server has said since that no transaction was open. What is in flight may have opened one."""

@@ -231,7 +231,7 @@ class Values:
                     data = codec.from_text(in_text, value, self.settings)
                 envelope = self._seal(column, base, None, data)
             except PgcryptError as error:
-                if skips_bad_values and _is_skipped(error, value):
+                if skips_bad_values and is_certainly_bad(error, value):
                     return _NO_BYTEA
                 self._observer.failed("seal", error, column.qualified_name)
                 raise
@@ -274,8 +274,8 @@ class Values:
         return open_value
 
 
-def _is_skipped(error: PgcryptError, value: bytes) -> bool:
-    """Whether the server, too, would find that a value is none of its column's type, and skip it."""
+def is_certainly_bad(error: PgcryptError, value: bytes) -> bool:
+    """Whether the server, too, would find that a value of COPY data is none of its column's type."""
     if not isinstance(error, InvalidValue) or error.code in _NOT_SKIPPED:
         return False
     return error.code != _BAD_DATETIME or _DIGIT.search(value) is None

@@ -19,7 +19,7 @@ from pgcrypt_proxy.sql.prepared import deallocated, execution
 from pgcrypt_proxy.sql.scope import ScopeColumn
 from pgcrypt_proxy.sql.sealed import settle
 from pgcrypt_proxy.sql.select import select, select_compared
-from pgcrypt_proxy.sql.settings import changes_settings, ends_transaction
+from pgcrypt_proxy.sql.settings import changes_settings, ends_transaction, moves_names
 from pgcrypt_proxy.sql.writes import write
 
 #: Statements in words, for refusals.
@@ -70,6 +70,7 @@ class Analysis:
     uses: list[ParameterUse]
     unknown_relations: frozenset[mention.RelationName] = mention.NO_RELATIONS
     dependence: Dependence | None = None
+    moves_names: bool = True
 
 
 def analyze(statement: Statement, text: ParsedText, catalog: Catalog, resolved: Mapping[str, int]) -> Analysis:
@@ -77,6 +78,7 @@ def analyze(statement: Statement, text: ParsedText, catalog: Catalog, resolved: 
     found = mention.find(statement.tree, statement.kind)
     unknown = _unknown(found, catalog)
     kind = statement.kind
+    moves = moves_names(kind, statement.tree, found)
     is_ddl = kind not in mention.NEUTRAL_STATEMENTS | mention.DATA_STATEMENTS or "intoClause" in statement.tree
     dependence = Dependence(ddl.named(statement.tree, found), kind in HARMLESS_STATEMENTS | ddl.HARMLESS)
     try:
@@ -99,7 +101,7 @@ def analyze(statement: Statement, text: ParsedText, catalog: Catalog, resolved: 
                 ends_transaction=ends_transaction(kind, statement.tree),
             )
             edits, uses = introspection.rewrite(statement, found, text, catalog)
-            return Analysis(plan, edits, uses, unknown, dependence)
+            return Analysis(plan, edits, uses, unknown, dependence, moves)
         context = Context(
             catalog,
             text,
@@ -126,7 +128,7 @@ def analyze(statement: Statement, text: ParsedText, catalog: Catalog, resolved: 
             reshapes=reshapes,
             command_tag=context.command_tag,
         )
-        return Analysis(plan, context.edits, context.uses, unknown, dependence)
+        return Analysis(plan, context.edits, context.uses, unknown, dependence, moves)
     except Refusal as refusal:
         return Analysis(StatementPlan(is_untouched=False, refusal=refusal), [], [], unknown, dependence)
     except RecursionError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from pgcrypt_proxy.errors import Refusal
@@ -20,6 +21,8 @@ from pgcrypt_proxy.values import casts
 
 Outputs = list[ScopeColumn] | None
 
+#: In place of answers, for a statement behind one of the same text that may change what names mean.
+MOVED: Mapping[str, int] = MappingProxyType({})
 #: Before a schema's name in NeedsNames: is it the one that tables are made in? No quoted name begins so.
 CREATION_SCHEMA = "+"
 
@@ -73,8 +76,7 @@ class Context:
     def creates_in(self, schema: str) -> bool:
         """Whether a table that is made without a schema's name comes into `schema`. Raises AskServer."""
         asked = CREATION_SCHEMA + schema
-        if asked not in self.resolved:
-            raise AskServer(asked)
+        _check_answered(asked, self.resolved)
         return bool(self.resolved[asked])
 
     def lookup(self, schema: str | None, name: str, location: int | None) -> Relation | None:
@@ -169,6 +171,14 @@ class Context:
         self.edit(operand.start, operand.end, self.piece(operand, use, column))
 
 
+def _check_answered(asked: str, resolved: Mapping[str, int]) -> None:
+    """Raises AskServer, or Refusal where the server's answer of now is none."""
+    if resolved is MOVED:
+        raise refuse.behind_moved_names()
+    if asked not in resolved:
+        raise AskServer(asked)
+
+
 def find_relation(catalog: Catalog, resolved: Mapping[str, int], schema: str | None, name: str) -> Relation | None:
     """The catalog's relation of that name, or None.
 
@@ -190,8 +200,7 @@ def find_relation(catalog: Catalog, resolved: Mapping[str, int], schema: str | N
     if not is_unmet and not any(r.is_sensitive or r.write_hazards for r in candidates):
         return None  # all are plain; which columns it has is not known for certain
     asked = quote(name)
-    if asked not in resolved:
-        raise AskServer(asked)
+    _check_answered(asked, resolved)
     oid = resolved[asked]
     if oid and oid not in catalog.relations:
         # made in this very transaction, or a temporary table: not known, not protected

@@ -120,7 +120,8 @@ def plan(tree: Node, outputs: Sequence[ScopeColumn], columns: tuple[ProtectedCol
         elif name not in _WITHOUT_EFFECT | _LINE_OPTIONS | {"format"}:
             raise _unknown(name, option)
     table = tree.get("relation", {}).get("relname", "")
-    return CopyPlan(is_from, table, _format(options, names), columns, names, skips_bad_rows)
+    type_oids = tuple(output.type_oid for output in outputs)
+    return CopyPlan(is_from, table, _format(options, names), columns, names, skips_bad_rows, type_oids)
 
 
 def _format(options: dict[str, Node], names: tuple[str, ...]) -> CopyFormat:

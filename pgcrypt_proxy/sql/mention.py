@@ -16,6 +16,8 @@ from pgcrypt_proxy.sql.parse import Node
 #: A relation as a statement names it: its schema, None where none is written, and its name.
 RelationName = tuple[str | None, str]
 NO_RELATIONS: frozenset[RelationName] = frozenset()
+#: Of a text that was not parsed: it may name any.
+ANY_RELATIONS: frozenset[RelationName] = frozenset({(None, "")})
 
 #: Statements whose strings are settings, channels or names of no relation.
 NEUTRAL_STATEMENTS = frozenset(
@@ -40,6 +42,13 @@ _SQL_RUNNING = (
     r"|ts_stat|ts_rewrite|crosstab\w*|connectby|dblink\w*|xpath_table|lo_import|lo_export"
     r"|pg_read_file|pg_read_binary_file|pg_logical_slot_\w+)"
 )
+#: In the name of every one of them is one of these.
+SQL_RUNNING_PARTS = frozenset(
+    {
+        "_to_xml", "ts_stat", "ts_rewrite", "crosstab", "connectby", "dblink", "xpath_table", "lo_import", "lo_export",
+        "pg_read_file", "pg_read_binary_file", "pg_logical_slot_",
+    }
+)  # fmt: skip
 SQL_RUNNING_FUNCTIONS = re.compile(f"^{_SQL_RUNNING}$")
 #: DO is also in ON CONFLICT DO, which then counts as code.
 _RUNS_CODE = re.compile(rf"\b({_SQL_RUNNING}|do|function|procedure)\b", re.IGNORECASE)

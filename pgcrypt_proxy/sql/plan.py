@@ -201,7 +201,8 @@ class CopyPlan:
     """COPY data with protected columns in them: `columns` per field, with `names`, None for plain ones.
 
     `table` is the name that errors give as their place; empty for a query.
-    `skips_bad_rows` is ON_ERROR ignore.
+    `skips_bad_rows` is ON_ERROR ignore. `type_oids` are the columns' types as far
+    as they are known, 0 for others.
     """
 
     is_from: bool
@@ -210,6 +211,7 @@ class CopyPlan:
     columns: tuple[ProtectedColumn | None, ...]
     names: tuple[str, ...]
     skips_bad_rows: bool = False
+    type_oids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from pgcrypt_proxy.errors import PgcryptError, Refusal
-from pgcrypt_proxy.sql import ddl_effects, refuse
+from pgcrypt_proxy.sql import ddl_effects, long_text, refuse
 from pgcrypt_proxy.sql.analyze import Analysis, analyze
 from pgcrypt_proxy.sql.catalog import Catalog
-from pgcrypt_proxy.sql.context import AskServer
+from pgcrypt_proxy.sql.context import MOVED, AskServer
 from pgcrypt_proxy.sql.edits import Edit, render
-from pgcrypt_proxy.sql.mention import NO_RELATIONS, RelationName, text_mentions, text_runs_code
+from pgcrypt_proxy.sql.mention import ANY_RELATIONS, NO_RELATIONS, RelationName, text_mentions, text_runs_code
 from pgcrypt_proxy.sql.parse import ParsedText, Statement, Unparsable, parse
 from pgcrypt_proxy.sql.plan import (
     UNTOUCHED,
@@ -143,8 +143,7 @@ class Planner:
         if (cached := self.plans.get(key)) is not None:
             return cached
         if len(sql) > self._max_statement_bytes:
-            refusal = self.too_long(len(sql))
-            return (UNTOUCHED if refusal is None else _refused(refusal)), NO_RELATIONS
+            return self._long(sql)
         is_cached = len(sql) <= MAX_CACHED_TEXT
         family = Family(self.templates, sql, extended, answers) if is_cached else None
         made = family.plan() if family is not None else None
@@ -183,6 +182,8 @@ class Planner:
         catalog = self.catalog
         for statement in text.statements:
             analysis = self._analysed(statement, text, resolved, catalog)
+            if analysis.moves_names:
+                resolved = MOVED
             left: Catalog | None = catalog
             if analysis.plan.reshapes and len(text.statements) > 1:
                 left = ddl_effects.after(catalog, statement, analysis.plan.tables)
@@ -208,7 +209,7 @@ class Planner:
             plan, edits = prepare(statement, text, plan_of)
         except Refusal as refusal:
             plan, edits = StatementPlan(is_untouched=False, refusal=refusal), []
-        return Analysis(plan, edits, [], unknown)
+        return Analysis(plan, edits, [], unknown, moves_names=False)
 
     def _rewritten(self, text: ParsedText, analyses: list[Analysis], *, is_optional: bool = False) -> Plan:
         edits: list[Edit] = []
@@ -235,11 +236,23 @@ class Planner:
         return UNTOUCHED
 
     def too_long(self, length: int) -> Refusal | None:
-        """Why a text of that many characters is not read, if it is not."""
-        if length <= self._max_statement_bytes or not self.catalog.sensitive_names:
+        """Why a text of that many characters is not even looked at, if it is not."""
+        if length <= self._max_statement_bytes * long_text.MAX_TIMES or not self.catalog.sensitive_names:
             return None
+        return self._is_long()
+
+    def _long(self, sql: str) -> tuple[Plan, frozenset[RelationName]]:
+        """A text that is not parsed for its length."""
+        if not self.catalog.sensitive_names:
+            return UNTOUCHED, NO_RELATIONS
+        if self.too_long(len(sql)) is None and long_text.touches_nothing(sql, self.catalog):
+            return UNTOUCHED, ANY_RELATIONS
+        return _refused(self._is_long()), NO_RELATIONS
+
+    def _is_long(self) -> Refusal:
         return Refusal(
             f"the statement is longer than {self._max_statement_bytes} characters",
+            detail="Longer ones pass if they are queries or DML, and spell the name of nothing protected.",
             hint="Send long values as parameters, or raise max_statement_bytes.",
             sqlstate="54001",
         )

@@ -280,6 +280,14 @@ def unparsable(reason: str, position: int | None) -> Refusal:
     )
 
 
+def behind_moved_names() -> Refusal:
+    """A name that several relations bear, behind what may have changed the search_path."""
+    return Refusal(
+        "a table's name that others bear too cannot be used behind a statement that may change what it means",
+        hint="Qualify the name with its schema, or send the statements one by one.",
+    )
+
+
 def unsettled_settings(position: int | None = None) -> Refusal:
     """Values cannot be read while a change of time zone, DateStyle or encoding is not answered yet."""
     return Refusal(

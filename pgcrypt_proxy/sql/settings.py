@@ -10,6 +10,16 @@ TEXT_SETTINGS = frozenset(
     {"timezone", "datestyle", "intervalstyle", "client_encoding", "bytea_output", "standard_conforming_strings"}
 )
 _ALL = frozenset({"VAR_RESET_ALL"})
+#: What the meaning of a name without schema depends on.
+_PATH_SETTINGS = frozenset({"search_path", "role", "session_authorization"})
+#: All other statements may change the search_path, or the relations in it.
+_MOVE_NOTHING = frozenset(
+    {
+        "SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "CopyStmt", "TruncateStmt", "LockStmt",
+        "PrepareStmt", "DeallocateStmt", "DeclareCursorStmt", "FetchStmt", "ClosePortalStmt",
+        "VariableShowStmt", "ListenStmt", "UnlistenStmt", "NotifyStmt", "CheckPointStmt", "ConstraintsSetStmt",
+    }
+)  # fmt: skip
 _ENDS = frozenset({"TRANS_STMT_COMMIT", "TRANS_STMT_ROLLBACK", "TRANS_STMT_ROLLBACK_TO", "TRANS_STMT_PREPARE"})
 
 
@@ -20,6 +30,16 @@ def changes_settings(kind: str, tree: Node, found: Mentions) -> bool:
     if kind == "DiscardStmt":
         return bool(tree.get("target", "DISCARD_ALL") == "DISCARD_ALL")
     return any(name == "set_config" for name, _ in found.functions)
+
+
+def moves_names(kind: str, tree: Node, found: Mentions) -> bool:
+    """Whether names may mean other relations behind the statement: by search_path, role, transaction or DDL."""
+    if kind == "VariableSetStmt":
+        return bool(tree.get("kind") in _ALL or str(tree.get("name", "")).lower() in _PATH_SETTINGS)
+    if kind == "TransactionStmt":
+        return ends_transaction(kind, tree)
+    is_known = kind in _MOVE_NOTHING and "intoClause" not in tree
+    return not is_known or any(name == "set_config" for name, _ in found.functions)
 
 
 def ends_transaction(kind: str, tree: Node) -> bool:

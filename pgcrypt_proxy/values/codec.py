@@ -23,7 +23,7 @@ from pgcrypt_proxy.values import (
     times,
     vector,
 )
-from pgcrypt_proxy.values.problems import bad_binary
+from pgcrypt_proxy.values.problems import check_size
 from pgcrypt_proxy.values.settings import TextSettings
 from pgcrypt_proxy.values.types import ARRAY, ENUM, LogicalType
 
@@ -137,14 +137,12 @@ def _texts(fitting: Fit | None = None, *, key: Receive | None = _text_key) -> Co
 
 
 def _bool_recv(_type: LogicalType, value: bytes) -> bytes:
-    if len(value) != 1:
-        raise bad_binary("boolean")
+    check_size("boolean", value, 1)
     return b"\x01" if value[0] else b"\x00"
 
 
 def _uuid_recv(_type: LogicalType, value: bytes) -> bytes:
-    if len(value) != 16:
-        raise bad_binary("uuid")
+    check_size("uuid", value, 16)
     return value
 
 

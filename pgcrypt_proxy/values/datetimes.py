@@ -13,8 +13,8 @@ from pgcrypt_proxy.errors import InvalidValue
 from pgcrypt_proxy.values import calendar as cal
 from pgcrypt_proxy.values import clock, zones
 from pgcrypt_proxy.values.problems import (
-    bad_binary,
     bad_datetime,
+    check_size,
     datetime_out_of_range,
     field_out_of_range,
 )
@@ -193,8 +193,7 @@ def fit(data: bytes, typmod: int) -> bytes:
 
 def date_value(data: bytes) -> int:
     """Days from 2000-01-01. Raises InvalidValue for what date_recv refuses."""
-    if len(data) != _DATE.size:
-        raise bad_binary("date")
+    check_size("date", data, _DATE.size)
     days: int = _DATE.unpack(data)[0]
     if days not in _DATE_INFINITY.values() and not cal.MIN_DATE <= days < cal.END_DATE:
         raise InvalidValue("date out of range", sqlstate="22008")
@@ -203,8 +202,7 @@ def date_value(data: bytes) -> int:
 
 def timestamp_value(data: bytes) -> int:
     """Microseconds from 2000-01-01 UTC. Raises InvalidValue for what timestamptz_recv refuses."""
-    if len(data) != _TIMESTAMP.size:
-        raise bad_binary(TIMESTAMPTZ)
+    check_size(TIMESTAMPTZ, data, _TIMESTAMP.size)
     value: int = _TIMESTAMP.unpack(data)[0]
     if value not in _TIMESTAMP_INFINITY.values() and not cal.MIN_TIMESTAMP <= value < cal.END_TIMESTAMP:
         raise datetime_out_of_range("timestamp")

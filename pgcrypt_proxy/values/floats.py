@@ -12,7 +12,7 @@ import re
 import struct
 from fractions import Fraction
 
-from pgcrypt_proxy.values.problems import bad_binary, bad_syntax, out_of_range
+from pgcrypt_proxy.values.problems import bad_syntax, check_size, out_of_range
 
 _WHITE = b" \t\n\r\v\f"
 _FLOAT4, _FLOAT8 = struct.Struct("!f"), struct.Struct("!d")
@@ -100,10 +100,9 @@ def _neighbour(value: float, is_up: bool) -> float:
 
 
 def float_value(name: str, data: bytes) -> float:
-    """The number that a binary float is. Raises InvalidValue (22P03) for another length."""
+    """The number that a binary float is. Raises InvalidValue (08P01, 22P03) for another length."""
     packer = _FLOAT4 if name == "float4" else _FLOAT8
-    if len(data) != packer.size:
-        raise bad_binary(_NAMES[name])
+    check_size(_NAMES[name], data, packer.size)
     value: float = packer.unpack(data)[0]
     return value
 

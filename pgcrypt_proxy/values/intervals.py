@@ -11,7 +11,7 @@ from pgcrypt_proxy.errors import InvalidValue
 from pgcrypt_proxy.values import interval_input
 from pgcrypt_proxy.values.interval_input import DAY_US, HOUR_US, INT32, MINUTE_US, SECOND_US
 from pgcrypt_proxy.values.modifiers import FULL_PRECISION, FULL_RANGE, INTERVAL_FIELDS, interval_parts
-from pgcrypt_proxy.values.problems import BadFormat, FieldOverflow, bad_binary, bad_datetime
+from pgcrypt_proxy.values.problems import BadFormat, FieldOverflow, bad_datetime, check_size
 from pgcrypt_proxy.values.settings import TextSettings
 
 _INTERVAL = struct.Struct("!qii")
@@ -46,9 +46,8 @@ def interval_in(text: bytes, typmod: int, settings: TextSettings) -> bytes:
 
 
 def parts(data: bytes) -> tuple[int, int, int]:
-    """(microseconds, days, months). Raises InvalidValue (22P03) for another length."""
-    if len(data) != _INTERVAL.size:
-        raise bad_binary("interval")
+    """(microseconds, days, months). Raises InvalidValue (08P01, 22P03) for another length."""
+    check_size("interval", data, _INTERVAL.size)
     us, days, months = _INTERVAL.unpack(data)
     return us, days, months
 

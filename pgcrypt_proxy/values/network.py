@@ -11,7 +11,7 @@ import ipaddress
 import re
 
 from pgcrypt_proxy.errors import InvalidValue
-from pgcrypt_proxy.values.problems import bad_binary, bad_syntax
+from pgcrypt_proxy.values.problems import bad_binary, bad_syntax, check_size
 
 _IPV4, _IPV6 = 2, 3
 _SIZES = {_IPV4: 4, _IPV6: 16}
@@ -210,8 +210,7 @@ def macaddr_recv(name: str, data: bytes) -> bytes:
     """A binary macaddr or macaddr8; the latter may come as six octets."""
     if name == "macaddr8" and len(data) == 6:
         return macaddr8_of(data)
-    if len(data) != (6 if name == "macaddr" else 8):
-        raise bad_binary(name)
+    check_size(name, data, 6 if name == "macaddr" else 8)
     return data
 
 

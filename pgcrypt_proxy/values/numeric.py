@@ -11,7 +11,7 @@ import struct
 
 from pgcrypt_proxy.errors import InvalidValue
 from pgcrypt_proxy.values.modifiers import VARHDRSZ, numeric_modifier
-from pgcrypt_proxy.values.problems import bad_binary, bad_syntax
+from pgcrypt_proxy.values.problems import bad_binary, bad_syntax, check_size
 
 _HEADER = struct.Struct("!HhHH")
 _POSITIVE, _NEGATIVE, _NAN, _PLUS_INFINITY, _MINUS_INFINITY = 0x0000, 0x4000, 0xC000, 0xD000, 0xF000
@@ -138,11 +138,12 @@ def pack(number: Number) -> bytes:
 
 
 def unpack(data: bytes) -> Number | bytes:
-    """The number, or the word of a special value. Raises InvalidValue (22P03) for what is no numeric."""
+    """The number, or the word of a special value. Raises InvalidValue (08P01, 22P03) for what is no numeric."""
     if len(data) < _HEADER.size:
-        raise bad_binary("numeric")
+        check_size("numeric", data, _HEADER.size)
     count, weight, sign, scale = _HEADER.unpack_from(data)
-    if len(data) != _HEADER.size + 2 * count or scale > MAX_AFTER:
+    check_size("numeric", data, _HEADER.size + 2 * count)
+    if scale > MAX_AFTER:
         raise bad_binary("numeric")
     if sign in _SPECIAL:
         return _SPECIAL[sign]

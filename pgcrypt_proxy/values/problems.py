@@ -60,6 +60,14 @@ def bad_binary(type_name: str) -> InvalidValue:
     return InvalidValue(f"incorrect binary data format for type {type_name}", sqlstate="22P03")
 
 
+def check_size(type_name: str, data: bytes, size: int) -> None:
+    """Raises InvalidValue as a receive function does that reads `size` bytes, and its caller that finds more."""
+    if len(data) < size:
+        raise InvalidValue("insufficient data left in message", sqlstate="08P01")
+    if len(data) > size:
+        raise bad_binary(type_name)
+
+
 def no_cast(source: LogicalType, target: LogicalType) -> InvalidValue:
     return InvalidValue(
         f"column is of type {target.base} but expression is of type {source.base}",

@@ -6,7 +6,7 @@ import re
 import struct
 import uuid
 
-from pgcrypt_proxy.values.problems import ambiguous_oid, bad_binary, bad_syntax, out_of_range
+from pgcrypt_proxy.values.problems import ambiguous_oid, bad_syntax, check_size, out_of_range
 
 _WHITE = b" \t\n\r\v\f"
 INTEGERS = {
@@ -42,8 +42,7 @@ def integer_in(name: str, text: bytes) -> bytes:
 def integer(name: str, data: bytes) -> int:
     """The number that a binary integer is."""
     packer, _, _, written = INTEGERS[name]
-    if len(data) != packer.size:
-        raise bad_binary(written)
+    check_size(written, data, packer.size)
     value: int = packer.unpack(data)[0]
     return value
 
@@ -85,8 +84,7 @@ def pack_oid(value: int) -> bytes:
 
 def oid_value(data: bytes) -> int:
     """The number that a binary oid is."""
-    if len(data) != _OID.size:
-        raise bad_binary("oid")
+    check_size("oid", data, _OID.size)
     value: int = _OID.unpack(data)[0]
     return value
 

@@ -11,7 +11,7 @@ import struct
 
 from pgcrypt_proxy.values import clock, zones
 from pgcrypt_proxy.values.calendar import DAY_US
-from pgcrypt_proxy.values.problems import bad_binary, bad_datetime, datetime_out_of_range
+from pgcrypt_proxy.values.problems import bad_datetime, check_size, datetime_out_of_range
 from pgcrypt_proxy.values.settings import TextSettings
 
 _TIME = struct.Struct("!q")
@@ -60,8 +60,7 @@ def timetz_in(text: bytes, settings: TextSettings) -> bytes:
 
 def time_value(data: bytes) -> int:
     """Microseconds since midnight. Raises InvalidValue for what time_recv refuses."""
-    if len(data) != _TIME.size:
-        raise bad_binary(TIME_NAME)
+    check_size(TIME_NAME, data, _TIME.size)
     value: int = _TIME.unpack(data)[0]
     if not 0 <= value <= DAY_US:
         raise datetime_out_of_range("time")
@@ -70,8 +69,7 @@ def time_value(data: bytes) -> int:
 
 def timetz_value(data: bytes) -> tuple[int, int]:
     """Microseconds since midnight and seconds west of Greenwich. Raises InvalidValue for what timetz_recv refuses."""
-    if len(data) != _TIMETZ.size:
-        raise bad_binary(TIMETZ_NAME)
+    check_size(TIMETZ_NAME, data, _TIMETZ.size)
     west: int = _TIMETZ.unpack(data)[1]
     value = time_value(data[: _TIME.size])
     clock.check_offset(west)

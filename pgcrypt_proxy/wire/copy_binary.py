@@ -9,7 +9,15 @@ from __future__ import annotations
 import struct
 
 from pgcrypt_proxy.errors import PgcryptError
-from pgcrypt_proxy.wire.copy_format import MAX_ROW_BYTES, Actions, BadField, CopyDataError, row_too_long
+from pgcrypt_proxy.wire.copy_format import (
+    MAX_ROW_BYTES,
+    Actions,
+    BadField,
+    Checks,
+    CopyDataError,
+    earlier_problem,
+    row_too_long,
+)
 
 SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 #: Signature, no flags, no extension.
@@ -25,11 +33,12 @@ class BinaryReplacer:
     """Replaces the fields that have an action; NULL stays NULL.
 
     What the header's extension holds is dropped: a server skips it. `line`
-    counts tuples, as PostgreSQL does.
+    counts tuples, as PostgreSQL does; `before` is as with lines.
     """
 
-    def __init__(self, actions: Actions, max_row_bytes: int = MAX_ROW_BYTES) -> None:
+    def __init__(self, actions: Actions, checks: Checks | None = None, max_row_bytes: int = MAX_ROW_BYTES) -> None:
         self._actions = actions
+        self._checks = checks
         self._max_row_bytes = max_row_bytes
         self._pending = bytearray()
         self._needed = len(HEADER)
@@ -37,6 +46,7 @@ class BinaryReplacer:
         self._left_to_skip = 0
         self._is_over = False
         self.line = 0
+        self.before = b""
 
     def feed(self, data: bytes) -> bytes:
         """What can be passed on of the data so far. Raises CopyDataError, RowTooLong, BadField."""
@@ -103,23 +113,44 @@ class BinaryReplacer:
                 self._needed = 1
                 at += _COUNT.size
                 continue
-            if count != len(actions):
-                raise CopyDataError(f"row field count is {count}, expected {len(actions)}")
-            fields: list[tuple[int, int, int]] = []
-            end = self._fields(buffer, at + _COUNT.size, fields)
-            if end > size:
-                self.line -= 1
-                self._needed = end - at
-                break
-            for index, start, stop in fields:
-                value = self._replaced(index, buffer[start:stop])
-                out += (buffer[kept : start - _LENGTH.size], _LENGTH.pack(len(value)), value)
-                kept = stop
+            before = len(out), kept
+            try:
+                if count != len(actions):
+                    raise CopyDataError(f"row field count is {count}, expected {len(actions)}")
+                fields: list[tuple[int, int, int]] = []
+                end = self._fields(buffer, at + _COUNT.size, fields)
+                if end > size:
+                    self.line -= 1
+                    self._needed = end - at
+                    break
+                for index, start, stop in fields:
+                    value = self._replaced(index, buffer[start:stop])
+                    out += (buffer[kept : start - _LENGTH.size], _LENGTH.pack(len(value)), value)
+                    kept = stop
+            except PgcryptError as error:
+                self.before = b"".join([*out[: before[0]], buffer[before[1] : at]])
+                if isinstance(error, BadField):
+                    raise self._first_problem(error, buffer, at + _COUNT.size) from None
+                raise
             at = end
         out.append(buffer[kept:at])
         if self._is_over and at < size:
+            self.before = b"".join(out)
             raise CopyDataError("received copy data after EOF marker")
         return at
+
+    def _first_problem(self, error: BadField, buffer: bytes, at: int) -> PgcryptError:
+        """What the server finds first in a tuple whose fields begin at `at`: it reads one after the other."""
+        if self._checks is None:
+            return error
+        values: list[bytes | None] = []
+        for _ in range(error.column):
+            length: int = _LENGTH.unpack_from(buffer, at)[0]
+            at += _LENGTH.size
+            values.append(None if length < 0 else buffer[at : at + length])
+            at += max(length, 0)
+        fields = tuple(action or check for action, check in zip(self._actions, self._checks.fields, strict=True))
+        return earlier_problem(Checks(self._checks.line, fields), values) or error
 
     def _fields(self, buffer: bytes, at: int, fields: list[tuple[int, int, int]]) -> int:
         """Note (index, start, end) of the fields with an action; returns where the tuple ends, at the least."""

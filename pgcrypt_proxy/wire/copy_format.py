@@ -6,7 +6,7 @@ becomes of a field's value is an *action* of the caller.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -15,6 +15,17 @@ from pgcrypt_proxy.errors import PgcryptError
 #: What replaces a field's value; None leaves the field as it came.
 Action = Callable[[bytes], bytes]
 Actions = tuple[Action | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What the server would find wrong with a row, asked only of one that fails anyway: `line` reads its text,
+    `fields` the values of columns without an action (None where nobody knows). They raise PgcryptError.
+    """
+
+    line: Callable[[bytes], object]
+    fields: tuple[Callable[[bytes], object] | None, ...]
+
 
 #: A row that is longer is none that an application means; PostgreSQL's own limit is 1 GB.
 MAX_ROW_BYTES = 64 * 1024 * 1024
@@ -82,8 +93,21 @@ class BadField(PgcryptError):
         self.column = column
 
 
+def earlier_problem(checks: Checks | None, values: Iterable[bytes | None]) -> BadField | None:
+    """What the server finds first: it reads the values of a row (None where there is none) in their order."""
+    if checks is None:
+        return None
+    for index, (check, value) in enumerate(zip(checks.fields, values, strict=False)):
+        if check is not None and value is not None:
+            try:
+                check(value)
+            except PgcryptError as error:
+                return BadField(error, index)
+    return None
+
+
 def row_too_long(limit: int) -> RowTooLong:
     return RowTooLong(
         f"a row of COPY data is longer than {limit} bytes",
-        hint="Insert the row by itself, its values as parameters.",
+        hint="Insert the row by itself, its values as parameters, or raise max_row_bytes.",
     )

@@ -19,9 +19,11 @@ from pgcrypt_proxy.wire.copy_format import (
     RESCAN_BYTES,
     Actions,
     BadField,
+    Checks,
     CopyDataError,
     CopyFormat,
     Header,
+    earlier_problem,
     row_too_long,
 )
 
@@ -42,7 +44,8 @@ class LineReplacer:
 
     `is_output`: the data come from the server, whose lines end in a newline.
     `marker_ends_csv`: the server takes a line of `\\.` as the end of CSV too
-    (before PostgreSQL 18). `line` counts lines as PostgreSQL does.
+    (before PostgreSQL 18). `line` counts lines as PostgreSQL does. After an error
+    `before` are the rows of the same data that stand before it, ready to be sent.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class LineReplacer:
         *,
         is_output: bool = False,
         marker_ends_csv: bool = False,
+        checks: Checks | None = None,
         max_row_bytes: int = MAX_ROW_BYTES,
     ) -> None:
         self._format = format_
@@ -60,6 +64,7 @@ class LineReplacer:
         self._actions = actions
         self._is_output = is_output
         self._marker_ends = marker_ends_csv or not format_.is_csv
+        self._checks = checks
         self._max_row_bytes = max_row_bytes
         self._syntax = copy_fields.syntax(format_)
         self._coder = copy_fields.Coder(format_, is_single=len(names) == 1)
@@ -74,6 +79,7 @@ class LineReplacer:
         self._rescan_at = 0
         self._is_over = False
         self.line = 0
+        self.before = b""
 
     def feed(self, data: bytes) -> bytes:
         """What can be passed on of the data so far. Raises CopyDataError, RowTooLong, BadField."""
@@ -102,14 +108,19 @@ class LineReplacer:
                 if at == size:
                     break
             inner_eol = self._inner_eol  # as it is before this line's own end is seen
-            line = self._line(buffer, at, is_last)
-            if line is None:
-                break
-            if line.is_marker:
-                self._is_over = True
-            else:
-                self.line += 1 + self._inner_lines(buffer, at, line.end, inner_eol)
-                kept = self._whole_line(buffer, at, line.end, kept, out)
+            before = len(out), kept
+            try:
+                line = self._line(buffer, at, is_last)
+                if line is None:
+                    break
+                if line.is_marker:
+                    self._is_over = True
+                else:
+                    self.line += 1 + self._inner_lines(buffer, at, line.end, inner_eol)
+                    kept = self._whole_line(buffer, at, line.end, kept, out)
+            except PgcryptError:
+                self._keep_before(out, buffer, at, *before)
+                raise
             at = line.after
         out.append(buffer[kept:at])
         rest = b"" if self._is_over else buffer[at:]
@@ -117,6 +128,7 @@ class LineReplacer:
         self._pending_bytes = len(rest)
         if len(rest) > self._max_row_bytes:
             self.line += 1
+            self.before = b"".join(out)
             raise row_too_long(self._max_row_bytes)
         self._rescan_at = 2 * len(rest) if len(rest) > RESCAN_BYTES else 0
         return b"".join(out)
@@ -130,20 +142,29 @@ class LineReplacer:
         found = match(buffer, at)
         while found is not None:
             stop = found.end()
+            if stop - at > self._max_row_bytes:
+                return at, kept  # which is said where lines are looked at one by one
             self.line += buffer.count(eol, at, stop) if counts_inside else 1
-            for number, index in enumerate(groups, 1):
-                start, end = found.span(number)
-                made = replaced(buffer[start:end], index)
-                if made is not None:
-                    out.append(buffer[kept:start])
-                    out.append(made)
-                    kept = end
+            before = len(out), kept
+            try:
+                for number, index in enumerate(groups, 1):
+                    start, end = found.span(number)
+                    made = replaced(buffer[start:end], index)
+                    if made is not None:
+                        out.append(buffer[kept:start])
+                        out.append(made)
+                        kept = end
+            except BadField as error:
+                self._keep_before(out, buffer, at, *before)
+                raise self._first_problem(error, buffer[at : stop - len(self._eol or b"")], error.column) from None
             at = stop
             found = match(buffer, at)
         return at, kept
 
     def _whole_line(self, buffer: bytes, at: int, end: int, kept: int, out: list[bytes]) -> int:
         """One line by itself: a header, the first row, the last, or a wrong one. Returns what is kept from."""
+        if end - at > self._max_row_bytes:
+            raise row_too_long(self._max_row_bytes)
         if self._is_header:
             self._is_header = False
             if self._is_output:
@@ -154,18 +175,47 @@ class LineReplacer:
             # The server throws it away unread; were it a row by mistake, its values would still have been sent.
             out.append(buffer[kept:at])
             return end
-        spans = self._split(buffer, at, end)
-        if len(spans) > len(self._names):
-            raise CopyDataError("extra data after last expected column")
+        try:
+            spans = self._split(buffer, at, end)
+            if len(spans) > len(self._names):
+                raise CopyDataError("extra data after last expected column")
+            for index in self._groups:
+                if index >= len(spans):
+                    break
+                start, stop = spans[index]
+                made = self._replaced(buffer[start:stop], index)
+                if made is not None:
+                    out += (buffer[kept:start], made)
+                    kept = stop
+        except BadField as error:
+            raise self._first_problem(error, buffer[at:end], error.column) from None
+        except CopyDataError as error:
+            raise self._first_problem(error, buffer[at:end], 0) from None
         if len(spans) < len(self._names):
-            raise CopyDataError(f'missing data for column "{self._names[len(spans)]}"')
-        for index in self._groups:
-            start, stop = spans[index]
-            made = self._replaced(buffer[start:stop], index)
-            if made is not None:
-                out += (buffer[kept:start], made)
-                kept = stop
+            missing = CopyDataError(f'missing data for column "{self._names[len(spans)]}"')
+            raise self._first_problem(missing, buffer[at:end], len(spans))
         return kept
+
+    def _keep_before(self, out: list[bytes], buffer: bytes, at: int, count: int, kept: int) -> None:
+        """Note what may be sent of `out`: the rows before the one at `at`, in which an error was found."""
+        self.before = b"".join([*out[:count], buffer[kept:at]])
+
+    def _first_problem(self, error: PgcryptError, line: bytes, column: int) -> PgcryptError:
+        """What the server finds first in a row: bad text, and then a bad value before that of `column`."""
+        checks, coder = self._checks, self._coder
+        if checks is None:
+            return error
+        try:
+            checks.line(line)
+            spans = [] if self._format.is_csv and not column else self._split(line, 0, len(line))
+            raw = [line[start:stop] for start, stop in spans]
+            if not self._format.is_csv:
+                for one in raw:
+                    checks.line(coder.decode(one))
+        except PgcryptError as earlier:
+            return earlier
+        values = (coder.decode(one) if coder.is_value(one, index) else None for index, one in enumerate(raw[:column]))
+        return earlier_problem(checks, values) or error
 
     def _replaced(self, raw: bytes, index: int) -> bytes | None:
         """What becomes of the field of column `index`; None when it is no value. Raises BadField."""

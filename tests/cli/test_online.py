@@ -24,6 +24,7 @@ def test_there_and_back(prepared, run, tmp_path):
     assert "sealed: public.users.email (id 1), 2 values" in done.out
     assert "indexes: users_email_key" in done.out
     assert "take `phase` out of the rule" in done.err
+    assert run("protect", "--online", "users.email").out == "already sealed: public.users.email\n"
     say_phase(tmp_path, "")
     assert run("verify").out.count("finding") == 1  # age is not sealed yet
     say_phase(tmp_path, "opening")
@@ -35,7 +36,10 @@ def test_there_and_back(prepared, run, tmp_path):
 
 
 @pytest.mark.parametrize(("command", "phase"), [("protect", "sealing"), ("unprotect", "opening")])
-def test_the_rule_must_say_it(prepared, run, tmp_path, command, phase):
+def test_the_rule_must_say_it(prepared, run, command, phase):
+    if command == "unprotect":
+        assert run("unprotect", "--online", "users.email").out == "already plain: public.users.email\n"
+        assert run("protect", "users.email").status == 0
     done = run(command, "--online", "users.email")
     assert done.status == 2
     assert f"does not say phase: {phase}" in done.err

@@ -12,7 +12,15 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from pgcrypt_proxy.session.commands import CloseConnection, OpenBackend, RefreshCatalog, RelayCancel, SendData
+from pgcrypt_proxy.session.commands import (
+    UNNUMBERED,
+    CloseConnection,
+    LookUpRelations,
+    OpenBackend,
+    RefreshCatalog,
+    RelayCancel,
+    SendData,
+)
 from pgcrypt_proxy.session.events import BackendOpened, ConnectionClosed, DataReceived, Event, Side, WorldChanged
 from pgcrypt_proxy.session.session import Session
 
@@ -91,6 +99,8 @@ class Pump:
                 self._handle(session, BackendOpened(), legs)
             elif isinstance(command, RefreshCatalog):
                 self._handle(session, replace(self._world(), answers=command.number), legs)
+            elif isinstance(command, LookUpRelations):
+                self._handle(session, replace(self._world(), answers=UNNUMBERED), legs)
             elif isinstance(command, RelayCancel):
                 with socket.create_connection(self._upstream) as relay:
                     relay.sendall(command.packet)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import secrets
 
 import psycopg
 import pytest
+from prometheus_client import generate_latest
 
+from pgcrypt_proxy.server import log
 from tests.helpers.leaks import traces
 from tests.helpers.proxies import ProtectedDatabase
 from tests.helpers.servers import PostgresServer
@@ -94,6 +97,9 @@ def run(connection: psycopg.Connection, text: str, marker: str) -> None:
 
 
 def test_no_statement_leaves_a_trace(db: ProtectedDatabase, marker: str) -> None:
+    """Nor in what the proxy itself writes: its log, at the most talkative level, and its metrics."""
+    logged = io.StringIO()
+    log.configure("debug", logged)
     with db.connect() as connection:
         for statement in STATEMENTS:
             text = statement.replace("{{", "\0").replace("}}", "\1").replace("{}", marker)
@@ -112,6 +118,10 @@ def test_no_statement_leaves_a_trace(db: ProtectedDatabase, marker: str) -> None
         assert row is not None
         assert row[0] >= 8  # much of it was stored, sealed
     assert traces(db.server, marker) == []
+    said = logged.getvalue() + generate_latest(db.running.proxy.metrics.registry).decode()
+    assert "invalid_value" in said
+    assert marker not in said
+    assert marker.encode().hex() not in said
 
 
 def test_the_search_for_traces_finds_what_is_there(postgres: PostgresServer, database: str) -> None:

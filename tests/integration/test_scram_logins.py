@@ -49,6 +49,13 @@ class TestDrivers:
             assert stored is not None
             assert b"planted" not in stored[0]
 
+    def test_libpq_18(self, tls_proxy: TlsProxy) -> None:
+        """The library that psycopg's wheels bring."""
+        assert psycopg.pq.version() >= 180000
+        with tls_proxy.connect(sslmode="verify-full", channel_binding="require") as connection:
+            assert connection.execute(WHO).fetchone() == ("app", True)
+            assert connection.pgconn.used_password
+
     def test_newest_protocol(self, tls_proxy: TlsProxy) -> None:
         with tls_proxy.connect(max_protocol_version="latest", channel_binding="require") as connection:
             assert connection.execute(WHO).fetchone() == ("app", True)
@@ -62,6 +69,8 @@ class TestDrivers:
 
     def test_psql_15(self, tls_proxy: TlsProxy) -> None:
         psql = tls_proxy.db.server.bin_dir / "psql"
+        version = subprocess.run([str(psql), "--version"], capture_output=True, text=True, check=True).stdout
+        assert "(PostgreSQL) 15." in version
         environment = {**os.environ, "PGPASSWORD": PASSWORDS["app"]}
         command = [str(psql), "-XAt", tls_proxy.dsn(channel_binding="require"), "-c", WHO]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)

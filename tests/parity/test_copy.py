@@ -13,6 +13,7 @@ from tests.session.conversations import bind, describe, execute, parse, query
 ITEMS = "COPY items FROM STDIN"
 PEOPLE = "COPY people (id, email, ssn, score) FROM STDIN"
 LINES = {ITEMS: b"100\tx\t1\n101\ty\\t\\\\\t\\N\n", PEOPLE: b"100\tplanted-x\t1-1\t1.5\n101\t\\N\t\\N\t\\N\n"}
+BAD = {ITEMS: b"no number\tx\t1\n", PEOPLE: b"no number\tplanted-y\t1-1\t1.5\n"}
 BOTH = pytest.mark.parametrize("sql", [ITEMS, PEOPLE], ids=["plain", "protected"])
 
 
@@ -150,3 +151,39 @@ def test_binary_in(pair: Pair) -> None:
     for text in ("COPY items (id, name) FROM STDIN (FORMAT binary)", "COPY people (id, email) FROM STDIN BINARY"):
         pair.ask(query(text), data(*(whole[at : at + 3] for at in range(0, len(whole), 3))), COPY_DONE)
     rows_after(pair)
+
+
+@BOTH
+class TestSyncAmongDataThatFail:
+    """The server ignores a Sync while the COPY lives, and answers it once the COPY has failed."""
+
+    @pytest.mark.parametrize("places", ["before", "behind", "around", "many"])
+    @pytest.mark.parametrize("end", [COPY_DONE, b""], ids=["done", "open"])
+    def test_simple(self, pair: Pair, sql: str, places: str, end: bytes) -> None:
+        pair.ignored = frozenset("FLRW")
+        good, bad = data(LINES[sql]), data(BAD[sql])
+        before = SYNC if places in ("before", "around") else b""
+        behind = {"before": b"", "behind": SYNC, "around": SYNC, "many": SYNC + good + SYNC + SYNC}[places]
+        self.check(pair, query(sql), before + good + bad + behind + good + end)
+
+    @pytest.mark.parametrize("behind", [1, 2])
+    def test_extended(self, pair: Pair, sql: str, behind: int) -> None:
+        pair.ignored = frozenset("FLRW")
+        good, bad = data(LINES[sql]), data(BAD[sql])
+        start = parse(sql) + bind() + execute() + SYNC
+        self.check(pair, start, good + bad + SYNC * behind + good + COPY_DONE + SYNC)
+
+    def test_a_protected_value(self, pair: Pair, sql: str) -> None:
+        """The proxy stops it, and the server goes on to ignore what is behind."""
+        pair.ignored = frozenset("FLRWM")
+        bad = LINES[sql].replace(b"1.5", b"no number").replace(b"x\t1\n", b"x\tno number\n")
+        self.check(pair, query(sql), data(bad) + SYNC + data(bad) + SYNC + COPY_DONE)
+
+    def check(self, pair: Pair, start: bytes, rest: bytes) -> None:
+        pair.say(start)
+        pair.hear("G")
+        pair.say(rest)
+        pair.hear_quiet()
+        for text in ("SELECT 1", "SELECT email FROM people ORDER BY id"):
+            assert kinds(pair.ask(query(text))).startswith("T")
+        pair.ask(parse("SELECT 1"), bind(), execute(), SYNC)

@@ -389,3 +389,10 @@ def test_parameters_in_other_encodings(pair: Pair, encoding: str) -> None:
     pair.ask(Query(b"SELECT '" + value + b"'").encode())
     if encoding != "SJIS":
         pair.ask(parse(INSERT), bind(b"80", value, None, None), execute(), SYNC)
+
+
+@pytest.mark.parametrize("sql", ["SELECT id FROM people ORDER BY id", "SELECT count(*) FROM people WHERE email = 'x'"])
+def test_plain_columns_of_a_protected_table_without_describe(pair: Pair, sql: str) -> None:
+    assert "D" in kinds(pair.ask(parse(sql, "s"), bind(statement="s"), execute(), SYNC))
+    pair.ask(bind(statement="s", results=(1,)), execute("", 1), execute(), SYNC)
+    pair.ask(parse(sql), bind(portal="p"), execute("p"), SYNC)

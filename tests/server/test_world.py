@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from pgcrypt_proxy.errors import KeyUnavailable
-from pgcrypt_proxy.ops import catalog_loader
+from pgcrypt_proxy.errors import ConfigError, KeyUnavailable
+from pgcrypt_proxy.ops import catalog_loader, catalog_lookup
 from tests.helpers.proxies import ProtectedDatabase, protected
 from tests.helpers.servers import PostgresServer
 
@@ -213,3 +215,94 @@ def test_a_catalog_that_was_being_loaded_when_the_rules_changed_is_loaded_anew(
     asyncio.run_coroutine_threadsafe(change(), db.running._loop).result(timeout=10)
     with db.connect() as connection:
         assert refusal_of(connection, "SELECT tally()") == ""
+
+
+@pytest.fixture
+def held_loads(db: ProtectedDatabase, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """No load of the catalog gets on until the event is set."""
+    load, may_load = catalog_loader.load, threading.Event()
+
+    def wait(*arguments: object, **keywords: object) -> object:
+        assert may_load.wait(timeout=60)
+        return load(*arguments, **keywords)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(catalog_loader, "load", wait)
+    yield may_load
+    may_load.set()
+
+
+def test_plain_tables_do_not_wait_for_a_load(db: ProtectedDatabase, held_loads: threading.Event) -> None:
+    with db.connect() as connection:
+        connection.execute("CREATE TABLE plain (id int PRIMARY KEY, email text)")
+        connection.execute("INSERT INTO plain VALUES (1, 'a@x')")
+        assert connection.execute("SELECT email FROM plain").fetchall() == [("a@x",)]
+        assert refusal_of(connection, "SELECT * FROM nothing") == "42P01"
+
+
+def test_a_new_view_waits_for_a_load(db: ProtectedDatabase, held_loads: threading.Event) -> None:
+    with db.connect() as connection, db.direct() as direct, ThreadPoolExecutor(1) as thread:
+        connection.execute("INSERT INTO users VALUES (1, 'a@x', 'A')")
+        direct.execute("CREATE VIEW mail AS SELECT email FROM users ORDER BY email")
+        answer = thread.submit(refusal_of, connection, "SELECT * FROM mail")
+        with pytest.raises(TimeoutError):
+            answer.result(timeout=1)
+        held_loads.set()
+        assert answer.result(timeout=10) == "0A000"
+
+
+def test_a_lookup_that_fails_loads_the_catalog(db: ProtectedDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> bool:
+        raise ConfigError("the server is gone")
+
+    monkeypatch.setattr(catalog_lookup, "matters", fail)
+    with db.connect() as connection, db.direct() as direct:
+        before = db.running.proxy.world._version
+        direct.execute("SET session_replication_role TO replica")  # no event trigger tells of the view
+        direct.execute("CREATE VIEW mail AS SELECT email FROM users ORDER BY email")
+        assert refusal_of(connection, "SELECT * FROM mail") == "0A000"
+        assert db.running.proxy.world._version > before
+
+
+def test_a_long_text_never_rides_on_an_old_catalog(db: ProtectedDatabase) -> None:
+    filler = "/*" + "x" * (1 << 20) + "*/"
+    with db.connect() as connection, db.direct() as direct:
+        connection.execute("INSERT INTO users VALUES (1, 'a@x', 'A')")
+        direct.execute("SET session_replication_role TO replica")  # no event trigger tells of the view
+        assert refusal_of(connection, f"SELECT 1 {filler}") == ""
+        direct.execute("CREATE VIEW mail AS SELECT email FROM users")
+        assert refusal_of(connection, f"SELECT * FROM mail {filler}") == "54001"
+
+
+def test_loads_that_nobody_waits_for_are_one(db: ProtectedDatabase) -> None:
+    world = db.running.proxy.world
+
+    async def want() -> tuple[int, int]:
+        await world.want_catalog()
+        before = world._version
+        wanted = {world.want_catalog() for _ in range(20)}
+        await asyncio.gather(*wanted)
+        return len(wanted), world._version - before
+
+    wanted, loads = asyncio.run_coroutine_threadsafe(want(), db.running._loop).result(timeout=10)
+    assert wanted == 1
+    assert loads in (1, 2)  # upkeep may have heard of something meanwhile
+
+
+def test_what_is_wanted_in_the_middle_of_a_load_gets_the_next_one(
+    db: ProtectedDatabase, held_loads: threading.Event
+) -> None:
+    world = db.running.proxy.world
+
+    async def want() -> tuple[int, int]:
+        first = world.want_catalog()
+        while world._refreshing is None or world._refreshing.done():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        second = world.want_catalog()
+        held_loads.set()
+        await first
+        before = world._version
+        await second
+        return before, world._version
+
+    before, after = asyncio.run_coroutine_threadsafe(want(), db.running._loop).result(timeout=10)
+    assert after > before

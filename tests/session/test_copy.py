@@ -115,7 +115,9 @@ def test_extended_protocol():
 
 def test_a_bad_value_stops_the_copy():
     play = copying_in(AGE)
-    play >> frontend(data(b"1\t7\n2\tsecret\n3\t8\n"), data(b"4\t9\n")) << to_backend(STOP)
+    play >> frontend(data(b"1\t7\n2\tsecret\n3\t8\n"), data(b"4\t9\n"))
+    sent = play.sent(Side.BACKEND)  # the row before it is the server's to judge
+    assert (sent[0][5:8], sent[0].count(b"\n"), sent[1:]) == (b"1\t\\", 1, [STOP])
     play >> frontend(data(b"5\t9\n"), COPY_DONE)
     play.done()
     play >> backend(STOPPED_ERROR, ready())

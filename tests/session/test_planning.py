@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from pgcrypt_proxy.session.commands import RefreshCatalog
+from pgcrypt_proxy.session.commands import LookUpRelations, RefreshCatalog
 from pgcrypt_proxy.session.events import Side, WorldChanged
 from pgcrypt_proxy.session.from_frontend import REFUSED_BIND, REFUSED_QUERY
 from pgcrypt_proxy.session.planning import NAME_QUESTION, OWN_NAME
+from pgcrypt_proxy.sql.mention import ANY_RELATIONS
 from pgcrypt_proxy.sql.plan import UNTOUCHED, NeedsNames, Plan, StatementPlan
 from pgcrypt_proxy.wire.frontend import FLUSH, SYNC, Close, Query
 from tests.helpers.playbook import backend, frontend, to_backend, to_frontend
@@ -36,6 +37,7 @@ from tests.session.conversations import (
 ASK = NeedsNames(('"users"', "other.users"))
 REWRITTEN = Plan(False, (StatementPlan(False),), ("SELECT 2",))
 OWN = OWN_NAME.decode()
+NEW_LOOKED_UP = LookUpRelations(frozenset({"new"}), but_plain=True)
 
 
 def asking(*names: str) -> list[bytes]:
@@ -114,7 +116,7 @@ def test_failed_transaction_cannot_be_asked():
 
 def test_unknown_relation_waits_for_a_newer_catalog():
     play = talk(unknown={"SELECT new": [(None, "new")]})
-    play >> frontend(query("SELECT new"), query("SELECT 2")) << RefreshCatalog(wait=True)
+    play >> frontend(query("SELECT new"), query("SELECT 2")) << NEW_LOOKED_UP
     newer = ScriptedPlanner({"SELECT new": REWRITTEN}, version=2)
     loaded = WorldChanged(newer.as_planner, play.keyring.as_keyring, answers=0)
     play >> loaded << to_backend(query("SELECT 2"), query("SELECT 2"))
@@ -122,7 +124,7 @@ def test_unknown_relation_waits_for_a_newer_catalog():
 
 def test_changes_that_others_asked_for_do_not_answer():
     play = talk(unknown={"SELECT new": [(None, "new")]})
-    play >> frontend(query("SELECT new")) << RefreshCatalog(wait=True)
+    play >> frontend(query("SELECT new")) << NEW_LOOKED_UP
     play >> WorldChanged(play.planner.as_planner, play.keyring.as_keyring)  # new keys, say
     play >> WorldChanged(play.planner.as_planner, play.keyring.as_keyring, answers=1)
     newer = ScriptedPlanner({"SELECT new": REWRITTEN}, version=2)
@@ -132,22 +134,42 @@ def test_changes_that_others_asked_for_do_not_answer():
 def test_refresh_is_asked_for_once_a_second_at_most():
     clock = Clock()
     play = Talk(ScriptedPlanner(unknown={"SELECT new": [(None, "new")]}), clock=clock).opened()
-    play >> frontend(query("SELECT new")) << RefreshCatalog(wait=True)
+    play >> frontend(query("SELECT new")) << NEW_LOOKED_UP
     play >> WorldChanged(play.planner.as_planner, play.keyring.as_keyring, answers=0) << to_backend(query("SELECT new"))
     play >> frontend(query("SELECT new")) << to_backend(query("SELECT new"))
     clock.now = 1.0
-    play >> frontend(query("SELECT new")) << RefreshCatalog(wait=True)
+    play >> frontend(query("SELECT new")) << NEW_LOOKED_UP
 
 
 def test_another_unknown_relation_never_rides_on_the_last_refresh():
     first, both = [(None, "new")], [(None, "new"), ("public", "new")]
     play = talk(unknown={"SELECT new": first, "SELECT both": both})
     refreshed = WorldChanged(play.planner.as_planner, play.keyring.as_keyring, answers=0)
-    play >> frontend(query("SELECT new")) << RefreshCatalog(wait=True)
+    play >> frontend(query("SELECT new")) << NEW_LOOKED_UP
     play >> refreshed << to_backend(query("SELECT new"))
-    play >> frontend(query("SELECT both")) << RefreshCatalog(wait=True)
+    play >> frontend(query("SELECT both")) << NEW_LOOKED_UP
     play >> refreshed << to_backend(query("SELECT both"))
     play >> frontend(query("SELECT new"), query("SELECT both")) << to_backend(query("SELECT new"), query("SELECT both"))
+
+
+def test_a_text_that_may_name_any_relation_waits_for_a_newer_catalog_each_time():
+    play = talk(unknown={"SELECT long": ANY_RELATIONS})
+    loaded = WorldChanged(play.planner.as_planner, play.keyring.as_keyring, answers=0)
+    for _ in range(2):
+        play >> frontend(query("SELECT long")) << RefreshCatalog(wait=True)
+        play >> loaded << to_backend(query("SELECT long"))
+
+
+def test_a_lookup_for_untouched_statements_does_not_count_for_others():
+    new = [(None, "new")]
+    play = talk({"SELECT 1": REWRITTEN}, unknown={"SELECT new": new, "SELECT 1": new, "SELECT old": new})
+    looked_up = WorldChanged(play.planner.as_planner, play.keyring.as_keyring, answers=0)
+    play >> frontend(query("SELECT new")) << NEW_LOOKED_UP
+    play >> looked_up << to_backend(query("SELECT new"))
+    play >> frontend(query("SELECT old")) << to_backend(query("SELECT old"))
+    play >> frontend(query("SELECT 1")) << LookUpRelations(frozenset({"new"}), but_plain=False)
+    play >> looked_up << to_backend(query("SELECT 2"))
+    play >> frontend(query("SELECT new"), query("SELECT 1")) << to_backend(query("SELECT new"), query("SELECT 2"))
 
 
 def test_rewriting_needs_an_encoding_in_which_ascii_is_ascii():

@@ -10,8 +10,9 @@ from hypothesis import given
 
 from pgcrypt_proxy.errors import PgcryptError
 from pgcrypt_proxy.sql.catalog import Catalog, Column, Relation
+from pgcrypt_proxy.sql.mention import ANY_RELATIONS
 from pgcrypt_proxy.sql.parse import ParsedText, parse
-from pgcrypt_proxy.sql.plan import LiteralSlot, NeedsNames, Plan, StatementPlan, Use
+from pgcrypt_proxy.sql.plan import UNTOUCHED, LiteralSlot, NeedsNames, Plan, StatementPlan, Use
 from pgcrypt_proxy.sql.planner import MAX_CACHED_TEXT, REFUSED_STATEMENT, Planner
 from tests.sql.sample import INT4, TEXT, protected, relations, sample_catalog
 
@@ -98,9 +99,22 @@ class TestNames:
 
 
 class TestLimits:
-    def test_long_texts_are_refused_unplanned(self) -> None:
+    def test_long_texts_about_something_protected_are_refused_unplanned(self) -> None:
         planner = Planner(sample_catalog(), max_statement_bytes=100)
-        made = plan(planner, "SELECT 1 /*" + "x" * 200 + "*/")
+        made = plan(planner, "SELECT name FROM users /*" + "x" * 200 + "*/")
+        assert made.refusal is not None
+        assert made.refusal.code == "54001"
+
+    def test_long_texts_about_nothing_protected_pass_once_the_catalog_is_new(self) -> None:
+        planner = Planner(sample_catalog(), max_statement_bytes=100)
+        sql = "SELECT 1 /*" + "x" * 200 + "*/"
+        assert planner.plan_and_unknown(sql, extended=False) == (UNTOUCHED, ANY_RELATIONS)
+
+    def test_texts_that_are_longer_by_far_are_not_looked_at(self) -> None:
+        planner = Planner(sample_catalog(), max_statement_bytes=100)
+        assert planner.too_long(1600) is None
+        assert planner.too_long(1601) is not None
+        made = plan(planner, "SELECT 1 /*" + "x" * 1600 + "*/")
         assert made.refusal is not None
         assert made.refusal.code == "54001"
 
@@ -224,3 +238,43 @@ class TestFailures:
         made = planner.with_failures(self.SQL, None, errors)
         assert [s.refusal is not None for s in made.statements] == [False, True, True, False]
         assert not any(isinstance(piece, LiteralSlot) for piece in made.pieces)
+
+
+class TestNamesInOneText:
+    """A name that several tables bear is asked for once: what may change its meaning in the same text ends that."""
+
+    @pytest.mark.parametrize(
+        "first",
+        [
+            "SET search_path = other",
+            "SET LOCAL search_path TO other",
+            "SET SCHEMA 'other'",
+            "RESET ALL",
+            "SET ROLE app",
+            "SET SESSION AUTHORIZATION app",
+            "DISCARD ALL",
+            "SELECT set_config('search_path', 'other', false)",
+            "ROLLBACK",
+            "EXECUTE p",
+            "CALL f()",
+        ],
+    )
+    def test_behind_a_change(self, first: str) -> None:
+        planner = Planner(two_users())
+        for answer in (100, 200):
+            made = planner.plan(
+                f"{first}; INSERT INTO users (email) VALUES ('alpha')", extended=False, resolved={'"users"': answer}
+            )
+            assert isinstance(made, Plan)
+            assert made.refusal is not None
+            assert "alpha" not in "".join(map(str, made.pieces))
+        made = planner.plan(f"{first}; INSERT INTO public.users (email) VALUES ('alpha')", extended=False)
+        assert isinstance(made, Plan)
+
+    @pytest.mark.parametrize(
+        "first", ["BEGIN", "SELECT 1", "SAVEPOINT s", "SET work_mem = '1MB'", "SET lock_timeout = 1"]
+    )
+    def test_behind_nothing_of_the_kind(self, first: str) -> None:
+        made = Planner(two_users()).plan(f"{first}; SELECT email FROM users", extended=False, resolved={'"users"': 100})
+        assert isinstance(made, Plan)
+        assert made.refusal is None

@@ -24,19 +24,16 @@ def begin(connection: psycopg.Connection, target: Target) -> None:
     """Add the hidden column and what keeps track of changes. Raises ConfigError with every obstacle."""
     rule = target.rule
     checks.raise_obstacles(target, checks.assess(connection, target, checks.facts(connection, target)))
+    _clean_up(connection)
     with locked(connection, quoted(rule.schema, rule.table)):
         facts = checks.facts(connection, target)
-        checks.raise_obstacles(target, checks.assess(connection, target, facts))
+        checks.raise_obstacles(target, checks.assess(connection, target, facts, is_short=True))
         if target.is_sealing:
             logical = logical_type(rule, catalog_queries.fetch_types(connection))
             column_id = sealed_types.claim_bare(connection, rule, logical)
             hidden_type = sealed_types.name(column_id)
         else:
-            column_id = _sealed_id(connection, facts.type_oid, rule.qualified_name)
-            row = connection.execute("SELECT logical_type FROM pgcrypt.columns WHERE id = %s", [column_id]).fetchone()
-            if row is None:
-                raise ConfigError(f"{rule.qualified_name}: pgcrypt.columns does not list column id {column_id}")
-            hidden_type = row[0]
+            column_id, hidden_type = _sealed(connection, facts.type_oid, rule.qualified_name)
         direction = moves.SEAL if target.is_sealing else moves.OPEN
         moves.add(connection, column_id, facts.relation_oid, facts.name, direction)
         move = moves.find(connection, *target.place)
@@ -62,8 +59,25 @@ def abandon(connection: psycopg.Connection, move: Move) -> None:
             moves.turn_to_scrubbing(connection, move, moves.SEAL)
 
 
-def _sealed_id(connection: psycopg.Connection, type_oid: int, name: str) -> int:
+def _clean_up(connection: psycopg.Connection) -> None:
+    """What was left behind by tables that were dropped while a column was on its way."""
+    with connection.transaction():
+        for column_id, direction in moves.remove_dropped(connection):
+            connection.execute(f"DROP FUNCTION IF EXISTS {triggers.function(column_id)}()".encode())
+            if direction == moves.SEAL:
+                sealed_types.forget(connection, column_id)
+
+
+def sealed_id(connection: psycopg.Connection, type_oid: int) -> int | None:
+    """The column id that a type belongs to, if it is a sealed one."""
     row = connection.execute(_SEALED_ID, [type_oid]).fetchone()
-    if row is None:
+    return None if row is None else int(row[0])
+
+
+def _sealed(connection: psycopg.Connection, type_oid: int, name: str) -> tuple[int, str]:
+    """Id and plain type of a sealed column."""
+    column_id = sealed_id(connection, type_oid)
+    row = connection.execute("SELECT logical_type FROM pgcrypt.columns WHERE id = %s", [column_id]).fetchone()
+    if column_id is None or row is None:
         raise ConfigError(f"{name} is not sealed", sqlstate="55000")
-    return int(row[0])
+    return column_id, str(row[0])

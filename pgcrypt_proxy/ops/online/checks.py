@@ -63,10 +63,10 @@ def facts(connection: psycopg.Connection, target: Target) -> ColumnFacts:
     )
 
 
-def assess(connection: psycopg.Connection, target: Target, found: ColumnFacts) -> Assessment:
+def assess(connection: psycopg.Connection, target: Target, found: ColumnFacts, *, is_short: bool = False) -> Assessment:
     """Everything that is in the way, and what becomes of the indexes."""
     if target.is_sealing:
-        made = protect.assess(connection, found, target.rule, target.options)
+        made = protect.assess(connection, found, target.rule, target.options, is_short=is_short)
     else:
         made = column_checks.assess_unprotect(found, target.rule.search)
         if found.default is not None and not is_null_default(found.default):
@@ -103,9 +103,9 @@ def conversions(
     connection: psycopg.Connection, target: Target, found: ColumnFacts, hidden: str
 ) -> list[tuple[str, Conversion, Conversion]]:
     """(temporary name, as it will be, over the hidden column) of every index to be made."""
-    wanted = assess(connection, target, found)
+    wanted = assess(connection, target, found, is_short=True)
     raise_obstacles(target, wanted)
-    beside = assess(connection, target, replace(found, name=hidden)).conversions
+    beside = assess(connection, target, replace(found, name=hidden), is_short=True).conversions
     oids = {index.name: index.oid for index in found.indexes}
     made: list[tuple[str, Conversion, Conversion]] = []
     for final, over_hidden in zip(wanted.conversions, beside, strict=True):

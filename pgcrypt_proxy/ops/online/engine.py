@@ -34,6 +34,7 @@ from pgcrypt_proxy.ops.swap_locks import PLANNING_LOCK
 BATCH_BLOCKS = 16
 #: So often values may be there again when all were written, before it is said that it cannot be done now.
 MAX_ROUNDS = 1000
+QUICK_ROUNDS = 5
 
 WHO_IS_IN_THE_WAY = (
     "These are in the way: end their transactions, or run it again later, it goes on from here."
@@ -46,7 +47,8 @@ class Outcome:
     """What was done.
 
     `values` were written in this run, changed ones again; `unproved` are constraints of the
-    sealed type that hold, and that no scan has proved.
+    sealed type that hold, and that no scan has proved; `older` keeps the server from taking
+    old forms of rows away.
     """
 
     move: Move
@@ -54,6 +56,7 @@ class Outcome:
     indexes: tuple[str, ...]
     warnings: tuple[str, ...]
     unproved: tuple[str, ...]
+    older: tuple[str, ...]
     seconds: float
 
 
@@ -74,14 +77,26 @@ class Run:
         started = time.monotonic()
         rule = self.target.rule
         with readable_errors(f"moving {rule.qualified_name}"), _session(self.connection, rule.schema, rule.table):
-            move = self._resumed() or self._begun()
+            move = self._resumed()
+            if move is None or move.state == moves.FILLING:
+                self.target.require_phase()
+            move = move or self._begun()
             warnings: list[str] = []
             if move.state == moves.FILLING:
                 warnings = self._assessed().warnings
                 self._filled(move)
                 move = self._found()
-            names, unproved = self._finished(move)
-            return Outcome(move, self._values, names, tuple(warnings), unproved, time.monotonic() - started)
+            unproved, older = self._finished(move)
+            names = tuple(index.name for index in checks.facts(self.connection, self.target).indexes)
+            seconds = time.monotonic() - started
+            return Outcome(move, self._values, names, tuple(warnings), unproved, older, seconds)
+
+    def is_done(self) -> bool:
+        """Whether nothing is left to do: the column is as it shall be, and not on its way."""
+        with readable_errors(f"looking at {self.target.rule.qualified_name}"):
+            facts = checks.facts(self.connection, self.target)
+            is_sealed = beginning.sealed_id(self.connection, facts.type_oid) is not None
+            return is_sealed == self.target.is_sealing and moves.find(self.connection, *self.target.place) is None
 
     def abandon(self) -> None:
         """Leave the column as it is. Raises ConfigError when there is nothing to leave, or it is too late."""
@@ -115,16 +130,12 @@ class Run:
         if move.state == moves.SWITCHING:  # left by a run that was killed
             moves.switch(self.connection, move, moves.SWITCHING, moves.FILLING)
             move = self._found()
-        if move.state == moves.FILLING:
-            self.target.require_phase()
         return move
 
     def _begun(self) -> Move:
-        self.target.require_phase()
         if self.target.is_sealing:
             self.store.ensure_keys([self.target.rule.data_class])
-        with readable_errors(f"moving {self.target.rule.qualified_name}"):
-            checks.raise_obstacles(self.target, self._assessed())
+        checks.raise_obstacles(self.target, self._assessed())
         place = checks.facts(self.connection, self.target)
         pauses = Pauses(f"{place.qualified_name}: the table could not be had", WHO_IS_IN_THE_WAY, self.pace.sleep)
         while True:
@@ -148,6 +159,7 @@ class Run:
             filler = Filler(self.connection, keys, move, change.of(self.connection, move))
             triggers.check(self.connection, move)
             self._first_pass(filler, move)
+            scrub.reuse(self.connection, move)
             indexes.make_pending(self.connection, move)
             self._swapped(filler, move)
         finally:
@@ -208,10 +220,11 @@ class Run:
         moves.switch(self.connection, move, moves.FILLING, moves.SWITCHING)
         try:
             with proxies_away(self.connection, move):
+                self._caught_up_quickly(filler, move)
                 swap(self.connection, filler, self.target, move)
         except BaseException:
             # whatever it was: statements are held as long as this says switching
-            with contextlib.suppress(psycopg.OperationalError):
+            with contextlib.suppress(psycopg.Error):
                 moves.switch(self.connection, move, moves.SWITCHING, moves.FILLING)
             raise
 
@@ -244,6 +257,15 @@ class Run:
             sqlstate="55P03",
         )
 
+    def _caught_up_quickly(self, filler: Filler, move: Move) -> None:
+        """What came while proxies were waited for. They hold statements now, so it is not more and more."""
+        for _ in range(QUICK_ROUNDS):
+            with self.connection.transaction():
+                if filler.pending(MAX_PENDING + 1) <= MAX_PENDING:
+                    return
+                done = filler.batch("true")
+                self._values += done.moved
+
     def _retried(self, move: Move, action: Callable[[], None]) -> None:
         pauses = Pauses(f"{move.qualified_name}: the table could not be had", WHO_IS_IN_THE_WAY, self.pace.sleep)
         while True:
@@ -254,20 +276,19 @@ class Run:
                 pauses.wait(lambda: holders(self.connection, move.relation_oid))
 
     def _finished(self, move: Move) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The names of the column's indexes, and of what stays unproved."""
+        """What stays unproved, and what keeps old forms of rows."""
         scrub.keep_not_null(self.connection, move, self.pace.sleep)
         unproved: list[str] = []
         if move.is_sealing:
             scrub.scrub(self.connection, move, self.batch_blocks, self.pace, self.progress)
-        scrub.vacuum(self.connection, move)
+        older = scrub.vacuum(self.connection, move, self.pace.sleep)
         if move.is_sealing:
             unproved = scrub.prove_constraints(self.connection, move)
         with self.connection.transaction():
             moves.remove(self.connection, move)
             if not move.is_sealing:
                 sealed_types.forget(self.connection, move.column_id)
-        found = checks.facts(self.connection, self.target)
-        return tuple(index.name for index in found.indexes), tuple(unproved)
+        return tuple(unproved), tuple(older)
 
 
 @contextlib.contextmanager

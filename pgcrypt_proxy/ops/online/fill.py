@@ -26,7 +26,7 @@ MAX_ROWS = 1000
 #: A batch of wide values has fewer rows.
 MAX_BYTES = 4 << 20
 #: For a transaction whose program stands still.
-IDLE_TIMEOUT_S = 10
+IDLE_TIMEOUT_S = 60
 
 STAGE = "pg_temp.pgcrypt_fill"
 
@@ -161,7 +161,6 @@ def prepare(connection: psycopg.Connection, move: Move) -> None:
             ) from None
     settings = {
         "row_security": "off",  # an error rather than rows left out
-        "idle_in_transaction_session_timeout": f"{IDLE_TIMEOUT_S}s",
         triggers.SETTING: str(move.column_id),
         "jit": "off",
         # by ctid, or by the index of what is left, whatever the statistics say
@@ -169,5 +168,11 @@ def prepare(connection: psycopg.Connection, move: Move) -> None:
         "enable_mergejoin": "off",
         "enable_seqscan": "off",
     }
-    calls = ", ".join(f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in settings.items())
+    # Kept where it is shorter: under the table's lock.
+    idle = "pg_catalog.current_setting('idle_in_transaction_session_timeout')"
+    calls = (
+        "pg_catalog.set_config('idle_in_transaction_session_timeout',"
+        f" CASE {idle} WHEN '0' THEN '{IDLE_TIMEOUT_S}s' ELSE {idle} END, true), "
+    )
+    calls += ", ".join(f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in settings.items())
     connection.execute(f"SELECT {calls}".encode())

@@ -21,8 +21,14 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0
 #: What is worth another try.
 IN_THE_WAY = (pg_errors.LockNotAvailable, pg_errors.DeadlockDetected, pg_errors.QueryCanceled)
 
+_AUTOVACUUM = """
+SELECT s.setting::int FROM pg_catalog.pg_settings s
+WHERE s.name = 'deadlock_timeout' AND EXISTS (
+    SELECT FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+    WHERE l.granted AND l.relation = pg_catalog.to_regclass(%s) AND a.backend_type = 'autovacuum worker')
+"""
 _HOLDERS = """
-SELECT DISTINCT a.pid, COALESCE(a.application_name, ''), COALESCE(a.state, ''),
+SELECT DISTINCT a.pid, COALESCE(NULLIF(a.application_name, ''), a.backend_type, 'no name'), COALESCE(a.state, ''),
        COALESCE(EXTRACT(epoch FROM pg_catalog.now() - a.xact_start), 0)::bigint
 FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
 WHERE l.granted AND l.pid <> pg_catalog.pg_backend_pid()
@@ -54,8 +60,12 @@ class Pauses:
 @contextlib.contextmanager
 def locked(connection: psycopg.Connection, qualified_table: str) -> Iterator[None]:
     """A transaction that has the table to itself; one of IN_THE_WAY when it was not to be had at once."""
+    timeout_ms = LOCK_TIMEOUT_MS
+    row = connection.execute(_AUTOVACUUM, [qualified_table]).fetchone()
+    if row is not None:  # it gives way to those who have waited for so long
+        timeout_ms += int(row[0])
     with connection.transaction():
-        connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}".encode())
+        connection.execute(f"SET LOCAL lock_timeout = {timeout_ms}".encode())
         connection.execute(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}".encode())
         connection.execute("SET LOCAL idle_in_transaction_session_timeout = '5s'")
         connection.execute(f"LOCK TABLE {qualified_table} IN ACCESS EXCLUSIVE MODE".encode())
@@ -65,4 +75,4 @@ def locked(connection: psycopg.Connection, qualified_table: str) -> Iterator[Non
 def holders(connection: psycopg.Connection, relation_oid: int, classid: int = 0, objid: int = 0) -> str:
     """Who has the table, or that advisory lock, a line for each."""
     rows = connection.execute(_HOLDERS, [relation_oid, classid, objid]).fetchall()
-    return "\n".join(f"pid {pid} ({name or 'no name'}), {state}, for {seconds} s" for pid, name, state, seconds in rows)
+    return "\n".join(f"pid {pid} ({name}), {state}, for {seconds} s" for pid, name, state, seconds in rows)

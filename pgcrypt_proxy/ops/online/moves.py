@@ -117,6 +117,14 @@ def remove(connection: psycopg.Connection, move: Move) -> None:
     connection.execute("DELETE FROM pgcrypt.moves WHERE column_id = %s", [move.column_id])
 
 
+def remove_dropped(connection: psycopg.Connection) -> list[tuple[int, str]]:
+    """Moves of tables that are there no more: (column id, direction)."""
+    return connection.execute(
+        "DELETE FROM pgcrypt.moves m WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = m.relation)"
+        " RETURNING column_id, direction"
+    ).fetchall()
+
+
 @contextlib.contextmanager
 def only_engine(connection: psycopg.Connection, schema: str, table: str) -> Iterator[None]:
     """One run for each table. The session's death frees it. Raises ConfigError."""

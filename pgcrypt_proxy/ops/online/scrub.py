@@ -23,6 +23,27 @@ from pgcrypt_proxy.ops.online.swap import not_null_name
 #: A larger table's domain constraints stay unproved: the proof keeps writers out as long as it takes.
 MAX_PROOF_BYTES = 64 << 20
 
+#: So often while rows are written anew.
+VACUUMS = 4
+
+#: How long transactions may take to end that could still read old forms of rows.
+PATIENCE_S = 5.0
+POLL_S = 0.5
+
+#: Who has a snapshot that is older than a transaction. Those of other databases do not count.
+_OLDER = """
+SELECT 'pid ' || pid || ' (' || COALESCE(NULLIF(application_name, ''), 'no name') || ')'
+FROM pg_catalog.pg_stat_activity
+WHERE pid <> pg_catalog.pg_backend_pid() AND (datname = pg_catalog.current_database() OR datname IS NULL)
+  AND pg_catalog.age(backend_xmin) > pg_catalog.age(%(xid)s::text::xid)
+UNION ALL
+SELECT 'replication slot ' || slot_name FROM pg_catalog.pg_replication_slots
+WHERE pg_catalog.age(xmin) > pg_catalog.age(%(xid)s::text::xid)
+UNION ALL
+SELECT 'prepared transaction ' || gid FROM pg_catalog.pg_prepared_xacts
+WHERE database = pg_catalog.current_database()
+  AND pg_catalog.age(transaction) > pg_catalog.age(%(xid)s::text::xid)
+"""
 _CONSTRAINT = """
 SELECT convalidated FROM pg_catalog.pg_constraint WHERE conrelid = %s::bigint::oid AND conname = %s
 """
@@ -65,6 +86,8 @@ def scrub(connection: psycopg.Connection, move: Move, batch_blocks: int, pace: P
             pauses.wait(lambda: holders(connection, move.relation_oid))
         progress("scrubbing", end, move.blocks)
         pace.keep(connection)
+        if block * VACUUMS // move.blocks != end * VACUUMS // move.blocks:
+            reuse(connection, move)
         block = end
 
 
@@ -86,11 +109,27 @@ def _scrub_blocks(connection: psycopg.Connection, move: Move, block: int, end: i
     return True
 
 
-def vacuum(connection: psycopg.Connection, move: Move) -> None:
-    """Old forms of rows go, new statistics come, and the old ones' dead rows go where the role may do that."""
+def reuse(connection: psycopg.Connection, move: Move) -> None:
+    """Let old forms of rows make room for new ones, so that the table does not grow to twice its size."""
+    connection.execute(f"VACUUM {move.qualified_table}".encode())
+
+
+def vacuum(connection: psycopg.Connection, move: Move, sleep: Callable[[float], None]) -> list[str]:
+    """Old forms of rows go, new statistics come, and the old ones' dead rows go where the role may do that.
+
+    Gives what keeps the server from taking old forms away, if that does not end soon.
+    """
+    row = connection.execute("SELECT pg_catalog.pg_current_xact_id()::xid::text").fetchone()
+    assert row is not None
+    for _ in range(int(PATIENCE_S / POLL_S)):
+        older = [text for (text,) in connection.execute(_OLDER, {"xid": row[0]}).fetchall()]
+        if not older:
+            break
+        sleep(POLL_S)
     with readable_errors(f"vacuuming {move.schema}.{move.table}"):
         connection.execute(f"VACUUM (ANALYZE) {move.qualified_table}".encode())
         connection.execute("VACUUM pg_catalog.pg_statistic")
+    return older
 
 
 def prove_constraints(connection: psycopg.Connection, move: Move) -> list[str]:

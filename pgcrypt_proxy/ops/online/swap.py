@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 
 import psycopg
@@ -15,11 +14,9 @@ from pgcrypt_proxy.ops.online.checks import Target
 from pgcrypt_proxy.ops.online.fill import Filler
 from pgcrypt_proxy.ops.online.locking import locked
 from pgcrypt_proxy.ops.online.moves import Move
-from pgcrypt_proxy.ops.swap_locks import PLANNING_LOCK
+from pgcrypt_proxy.ops.swap_locks import PLANNING_LOCK, are_watched
 
 PROXIES_TIMEOUT_MS = 600
-#: A proxy that has lost its connection, and so its lock, has noticed it by then.
-GRACE_S = 0.15
 #: So many values are left at most when the table is locked.
 MAX_PENDING = 200
 
@@ -43,7 +40,8 @@ def proxies_away(connection: psycopg.Connection, move: Move) -> Iterator[None]:
     finally:
         connection.execute("SET lock_timeout = 0")
     try:
-        time.sleep(GRACE_S)
+        if are_watched(connection, move.relation_oid):
+            raise NotYet("a proxy")
         yield
     finally:
         if not connection.closed:

@@ -11,6 +11,7 @@ import psycopg
 from pgcrypt_proxy.errors import ConfigError
 from pgcrypt_proxy.ops.index_conversion import quoted
 from pgcrypt_proxy.ops.online.moves import Move
+from pgcrypt_proxy.sql.catalog import HIDDEN_PREFIX
 
 #: Set by whoever fills, to the column's id: everybody else's change of the hidden column alone is undone.
 SETTING = "pgcrypt.filling"
@@ -29,39 +30,34 @@ def names(move: Move) -> tuple[str, str]:
     return f"{_PREFIX}{move.hidden}_insert", f"{_PREFIX}{move.hidden}_update"
 
 
-def is_own(move: Move, name: str) -> bool:
-    """Whether a trigger's name is one of them."""
-    return name in names(move)
-
-
 def create(connection: psycopg.Connection, move: Move) -> None:
     """In the transaction that adds the hidden column."""
     hidden, column, table = quoted(move.hidden), quoted(move.column), move.qualified_table
     on_insert, on_update = names(move)
-    function = _function(move)
+    name = function(move.column_id)
     connection.execute(
-        f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS"
+        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS"
         f" $body$ BEGIN NEW.{hidden} := NULL; RETURN NEW; END $body$".encode()
     )
-    connection.execute(f"GRANT EXECUTE ON FUNCTION {function}() TO PUBLIC".encode())
+    connection.execute(f"GRANT EXECUTE ON FUNCTION {name}() TO PUBLIC".encode())
     connection.execute(
         f"CREATE TRIGGER {quoted(on_insert)} BEFORE INSERT ON {table} FOR EACH ROW"
-        f" WHEN (NEW.{hidden} IS NOT NULL) EXECUTE FUNCTION {function}()".encode()
+        f" WHEN (NEW.{hidden} IS NOT NULL) EXECUTE FUNCTION {name}()".encode()
     )
     connection.execute(
         f"CREATE TRIGGER {quoted(on_update)} BEFORE UPDATE ON {table} FOR EACH ROW WHEN (NEW.{hidden} IS NOT NULL AND ("
         f"{_differs(column)} OR ({_differs(hidden)} AND pg_catalog.current_setting('{SETTING}', true)"
-        f" IS DISTINCT FROM '{move.column_id}'))) EXECUTE FUNCTION {function}()".encode()
+        f" IS DISTINCT FROM '{move.column_id}'))) EXECUTE FUNCTION {name}()".encode()
     )
-    for name in (on_insert, on_update):
-        connection.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {quoted(name)}".encode())
+    for trigger in (on_insert, on_update):
+        connection.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {quoted(trigger)}".encode())
 
 
 def drop(connection: psycopg.Connection, move: Move) -> None:
     """Needs a transaction."""
     for name in names(move):
-        connection.execute(f"DROP TRIGGER {quoted(name)} ON {move.qualified_table}".encode())
-    connection.execute(f"DROP FUNCTION {_function(move)}()".encode())
+        connection.execute(f"DROP TRIGGER IF EXISTS {quoted(name)} ON {move.qualified_table}".encode())
+    connection.execute(f"DROP FUNCTION IF EXISTS {function(move.column_id)}()".encode())
 
 
 def check(connection: psycopg.Connection, move: Move) -> None:
@@ -90,5 +86,6 @@ def _differs(column: str) -> str:
     return f"ROW(OLD.{column})::{record} OPERATOR(pg_catalog.*<>) ROW(NEW.{column})::{record}"
 
 
-def _function(move: Move) -> str:
-    return f"pgcrypt.empty_{move.hidden}"
+def function(column_id: int) -> str:
+    """The function of both, as SQL."""
+    return f"pgcrypt.empty_{HIDDEN_PREFIX}{column_id}"

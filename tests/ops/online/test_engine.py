@@ -11,7 +11,8 @@ from pgcrypt_proxy.errors import ConfigError
 from pgcrypt_proxy.ops import catalog_queries, protect
 from pgcrypt_proxy.ops.key_destruction import destroy
 from pgcrypt_proxy.ops.key_rotation import rotate_deks
-from pgcrypt_proxy.ops.online import change, moves, shown_order
+from pgcrypt_proxy.ops.online import change, moves, pace, shown_order
+from pgcrypt_proxy.ops.online.pace import Pace
 from pgcrypt_proxy.ops.protect import Options
 from pgcrypt_proxy.policy.model import Rule
 from tests.ops.test_protect import TYPES, VALUES
@@ -243,6 +244,7 @@ def test_there_must_be_such_a_column(connection, sealing, opening, rule):
         sealing(rule("public.t.w")).to_the_end()
     with pytest.raises(ConfigError, match="is not sealed"):
         opening(rule("public.t.v")).to_the_end()
+    assert (opening(rule("public.t.v")).is_done(), sealing(rule("public.t.v")).is_done()) == (True, False)
     with pytest.raises(ConfigError, match="its type is text"):
         sealing(rule("public.t.v", "int4")).to_the_end()
 
@@ -326,3 +328,71 @@ def test_the_catalog_reads_a_column_on_its_way(connection, sealing, rule, monkey
     begun(connection, sealing(rule("public.t.v")), monkeypatch)
     (move,) = catalog_queries.fetch(connection).moves
     assert (move.column_name, move.direction, move.state) == ("v", "seal", "filling")
+
+
+def test_a_table_that_is_dropped_leaves_nothing(connection, sealing, verified, rule, monkeypatch):
+    connection.execute("CREATE TABLE public.t (v text); INSERT INTO public.t VALUES ('a')")
+    begun(connection, sealing(rule("public.t.v")), monkeypatch)
+    connection.execute("DROP TABLE public.t; CREATE TABLE public.t (v text); INSERT INTO public.t VALUES ('a')")
+    sealing(rule("public.t.v")).to_the_end()
+    assert verified(rule("public.t.v")) == 1
+    assert rows(connection, "SELECT id FROM pgcrypt.columns") == [(2,)]
+    assert rows(connection, "SELECT count(*) FROM pg_proc WHERE proname LIKE 'empty%'") == [(0,)]
+
+
+def test_ordinary_roles_write_meanwhile(postgres, connection, sealing, verified, rule, monkeypatch):
+    """Whatever their search_path holds, and with rights on the old column only."""
+    connection.execute(
+        "CREATE TABLE public.t (id int PRIMARY KEY, v text); INSERT INTO public.t VALUES (1, 'a'), (2, 'b')"
+    )
+    begun(connection, sealing(rule("public.t.v")), monkeypatch)
+    connection.execute("CREATE ROLE clerk; GRANT SELECT (id, v), INSERT (id, v), UPDATE (v) ON public.t TO clerk")
+    try:
+        connection.execute("CREATE SCHEMA clerk AUTHORIZATION clerk; SET ROLE clerk; SET search_path = clerk, public")
+        connection.execute("CREATE FUNCTION is_envelope(bytea) RETURNS boolean LANGUAGE sql AS 'SELECT 1 / 0 = 1'")
+        connection.execute("UPDATE t SET v = 'c' WHERE id = 1; INSERT INTO t VALUES (3, 'd')")
+        connection.execute("RESET ROLE; RESET search_path")
+        assert rows(connection, "SELECT id FROM public.t WHERE pgcrypt_next_1 IS NULL ORDER BY 1") == [(1,), (3,)]
+        sealing(rule("public.t.v")).to_the_end()
+        assert verified(rule("public.t.v")) == 3
+    finally:
+        connection.execute("RESET ROLE; DROP OWNED BY clerk CASCADE; DROP ROLE clerk")
+
+
+def test_triggers_of_the_application_do_not_fire(connection, sealing, verified, rule):
+    connection.execute(
+        "CREATE TABLE public.t (v text, note text DEFAULT ''); INSERT INTO public.t VALUES ('a');"
+        "CREATE FUNCTION public.mark() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN NEW.note := 'touched'; RETURN NEW; END $$;"
+        "CREATE TRIGGER mark BEFORE UPDATE ON public.t FOR EACH ROW EXECUTE FUNCTION public.mark()"
+    )
+    sealing(rule("public.t.v")).to_the_end()
+    assert rows(connection, "SELECT note FROM public.t") == [("",)]
+    assert verified(rule("public.t.v")) == 1
+
+
+def test_a_trigger_that_changes_the_value_is_seen(connection, sealing, store, verified, rule, monkeypatch):
+    connection.execute(
+        "CREATE TABLE public.t (v text, note text); INSERT INTO public.t VALUES ('a');"
+        "CREATE FUNCTION public.twist() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN NEW.v := reverse(NEW.note); RETURN NEW; END $$;"
+        "CREATE TRIGGER twist BEFORE UPDATE ON public.t FOR EACH ROW EXECUTE FUNCTION public.twist()"
+    )
+    begun(connection, sealing(rule("public.t.v")), monkeypatch)
+    connection.execute("UPDATE public.t SET note = 'xyz'")
+    assert rows(connection, "SELECT v, pgcrypt_next_1 FROM public.t") == [("zyx", None)]
+    sealing(rule("public.t.v")).to_the_end()
+    assert verified(rule("public.t.v")) == 1
+
+
+def test_standbys_are_waited_for(connection, sealing, rule, monkeypatch):
+    connection.execute("CREATE TABLE public.t (v text); INSERT INTO public.t SELECT i FROM generate_series(1, 100) i")
+    lags, slept = [3.0, 2.5, 0.5], []
+    monkeypatch.setattr(pace, "lag", lambda _: lags.pop(0) if lags else 0.0)
+    sealing(rule("public.t.v"), pace=Pace(max_lag_s=1, sleep=slept.append)).to_the_end()
+    assert slept[:2] == [pace.LAG_EVERY_S] * 2
+    assert lags == []
+
+
+def test_the_lag_is_zero_without_standbys(connection):
+    assert pace.lag(connection) == 0.0
