@@ -258,33 +258,31 @@ CONTENTS = (
 )
 
 
-@pytest.mark.parametrize("form", ["simple", "extended", "prepared"])
 @pytest.mark.parametrize("sql", READS)
-def test_reads(legs, moved, sql, form):
-    through, plain = (run(leg, sql, form) for leg in legs)
+def test_reads(legs, moved, sql):
     is_sealed = bool(moved.running.proxy.world.planner.catalog.protected_columns)
-    if is_sealed and "generate_series" in sql:  # a star beside columns that are not known
-        assert through.is_refusal
-        return
-    assert essence(through) == essence(plain)
-    assert plain.sqlstate is None
+    for form in ("simple", "extended", "prepared"):
+        through, plain = (run(leg, sql, form) for leg in legs)
+        if is_sealed and "generate_series" in sql:  # a star beside columns that are not known
+            assert through.is_refusal
+            continue
+        assert essence(through) == essence(plain)
+        assert plain.sqlstate is None
 
 
-@pytest.mark.parametrize("form", ["simple", "extended"])
 @pytest.mark.parametrize("sql", WRITES)
-def test_writes(legs, sql, form):
-    outcomes = []
-    for leg in legs:
-        leg.must("BEGIN")
-        made = [essence(run(leg, sql, form))]
-        if made[0].sqlstate is None:
-            made += [leg.must(content) for content in CONTENTS]
-            for name in ("made", "shows"):
-                if f" {name} " in sql:
-                    made.append(leg.must(f"TABLE {name} ORDER BY 2"))
-        leg.must("ROLLBACK")
-        outcomes.append(made)
-    assert outcomes[0] == outcomes[1]
+def test_writes(legs, sql):
+    for form in ("simple", "extended"):
+        outcomes = []
+        for leg in legs:
+            leg.must("BEGIN")
+            made = [essence(run(leg, sql, form))]
+            if made[0].sqlstate is None:
+                made += [leg.must(content) for content in CONTENTS]
+                made += [leg.must(f"TABLE {name} ORDER BY 2") for name in ("made", "shows") if f" {name} " in sql]
+            leg.must("ROLLBACK")
+            outcomes.append(made)
+        assert outcomes[0] == outcomes[1]
 
 
 @pytest.mark.parametrize("sql", REFUSED)
@@ -379,7 +377,7 @@ def lost(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> 
         "SELECT * FROM people WHERE 'planted' = 'planted'",
         "INSERT INTO people VALUES (1, 'planted')",
         "UPDATE people SET mail = 'planted' RETURNING *",
-        "CREATE TABLE planted AS TABLE people",
+        "CREATE TABLE made AS SELECT * FROM people WHERE 'planted' <> ''",
     ],
 )
 @pytest.mark.parametrize("form", ["simple", "extended"])
