@@ -163,6 +163,28 @@ def test_paths(pair: Pair, text: str) -> None:
     pair.ask(query("SELECT * FROM people ORDER BY id"))
 
 
+@pytest.mark.parametrize("way", ["queries", "one batch", "batches"])
+def test_a_path_that_changes_in_a_pipeline(pair: Pair, way: str) -> None:
+    """Nobody waits for an answer: what the name means is asked where it will be looked up."""
+    texts = [
+        "SET search_path = other",
+        "INSERT INTO people VALUES (7, 'plain')",
+        "SET search_path = public, other",
+        "INSERT INTO people (id, email) VALUES (7, 'secret-7')",
+        "SELECT id, email FROM people ORDER BY id",
+        "SELECT set_config('search_path', 'other', false)",
+        "SELECT id, email FROM people ORDER BY id",
+    ]
+    if way == "queries":
+        pair.ask(*map(query, texts), count=len(texts))
+    else:
+        end = SYNC if way == "batches" else b""
+        parts = [parse(text) + bind() + describe() + execute() + end for text in texts]
+        pair.ask(*parts, b"" if end else SYNC, count=len(texts) if end else 1)
+    pair.ask(query("RESET search_path"))
+    pair.ask(query(STATE))
+
+
 def test_a_temporary_table_of_the_name_is_not_made(pair: Pair) -> None:
     """From then on the name would mean another table, in this session only."""
     for text in (
