@@ -17,6 +17,8 @@ from tests.helpers.raw_peers import Pair, errors, kinds
 from tests.parity.conftest import Twins, places
 from tests.session.conversations import bind, describe, execute, parse, query
 
+pytestmark = pytest.mark.integration
+
 LONG = "a_name_of_sixty_three_bytes_" + "x" * 35
 assert len(LONG) == 63
 SCHEMA = f"""
