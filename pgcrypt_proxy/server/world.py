@@ -73,6 +73,7 @@ class World:
         # A lookup does not wait for a load.
         self._lookups = Database(settings.database_url, connect_timeout_s=int(settings.connect_timeout_s), channels=())
         self._versions = itertools.count(1)  # taken from two threads
+        self._version = 0
         self._subscribers: set[Callable[[WorldChanged], None]] = set()
         self._users: set[Callable[[str], bool]] = set()
         self._swap_locks = SwapLocks(clock)
@@ -120,7 +121,7 @@ class World:
         return make_providers(policy.keyring, metered)
 
     def _load_catalog(self, connection: psycopg.Connection, policy: Policy) -> Catalog:
-        version = next(self._versions)
+        self._version = version = next(self._versions)
         held = self._swap_locks.take(connection, policy.moving_tables)
         try:
             catalog = catalog_loader.load(connection, policy, version=version)
