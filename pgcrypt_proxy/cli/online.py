@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
+import psycopg
 import typer
 
 from pgcrypt_proxy.cli import options
@@ -13,11 +16,13 @@ from pgcrypt_proxy.errors import ConfigError
 from pgcrypt_proxy.ops.column_checks import Assessment
 from pgcrypt_proxy.ops.column_rows import no_progress
 from pgcrypt_proxy.ops.connect import readable_errors
+from pgcrypt_proxy.ops.keyring_store import KeyringStore
 from pgcrypt_proxy.ops.online import checks
 from pgcrypt_proxy.ops.online.checks import Target
 from pgcrypt_proxy.ops.online.engine import BATCH_BLOCKS, Outcome, Run
 from pgcrypt_proxy.ops.online.pace import Pace
 from pgcrypt_proxy.ops.protect import Options
+from pgcrypt_proxy.policy.model import Policy
 
 INTERRUPTED = 130
 
@@ -35,6 +40,7 @@ MaxLag = Annotated[
 BatchBlocks = Annotated[
     int, typer.Option("--batch-blocks", min=1, max=4096, help="With --online: blocks of 8 kB for each batch.")
 ]
+Jobs = Annotated[int, typer.Option("--jobs", min=1, max=64, help="With --online: so many connections that fill.")]
 DEFAULT_BATCH_BLOCKS = BATCH_BLOCKS
 
 
@@ -55,6 +61,7 @@ def run(
     chosen: Options,
     pace: Pace,
     batch_blocks: int,
+    jobs: int,
     abandon: bool,
     dry_run: bool,
     rules: list[Path] | None,
@@ -73,7 +80,16 @@ def run(
         with options.open_store(database_url_file, policy) as store:
             try:
                 with progress_bar(name) as progress:
-                    work = Run(connection, store, target, batch_blocks, pace, no_progress if abandon else progress)
+                    work = Run(
+                        connection,
+                        store,
+                        target,
+                        batch_blocks,
+                        pace,
+                        no_progress if abandon else progress,
+                        jobs,
+                        lambda: _helper(database_url_file, policy),
+                    )
                     if not abandon and work.is_done():
                         say(f"already {'sealed' if is_sealing else 'plain'}: {name}")
                         return
@@ -95,6 +111,12 @@ def run(
         note("note: now take `phase` out of the rule, and reload the proxies (SIGHUP)")
     else:
         note("note: now remove the rule, and reload the proxies (SIGHUP)")
+
+
+@contextlib.contextmanager
+def _helper(url_file: Path | None, policy: Policy) -> Iterator[tuple[psycopg.Connection, KeyringStore]]:
+    with options.open_database(url_file) as connection, options.open_store(url_file, policy) as store:
+        yield connection, store
 
 
 def preview(assessment: Assessment, name: str) -> None:

@@ -35,6 +35,7 @@ def protect(
     pause: online.Pause = 0.0,
     max_lag: online.MaxLag = 0.0,
     batch_blocks: online.BatchBlocks = online.DEFAULT_BATCH_BLOCKS,
+    jobs: online.Jobs = 1,
     rules: options.Rules = None,
     database_url_file: options.UrlFile = None,
 ) -> None:
@@ -47,6 +48,7 @@ def protect(
             chosen=chosen,
             pace=Pace(pause, max_lag),
             batch_blocks=batch_blocks,
+            jobs=jobs,
             abandon=abandon,
             dry_run=dry_run,
             rules=rules,
@@ -92,6 +94,7 @@ def unprotect(
     pause: online.Pause = 0.0,
     max_lag: online.MaxLag = 0.0,
     batch_blocks: online.BatchBlocks = online.DEFAULT_BATCH_BLOCKS,
+    jobs: online.Jobs = 1,
     rules: options.Rules = None,
     database_url_file: options.UrlFile = None,
 ) -> None:
@@ -106,6 +109,7 @@ def unprotect(
             chosen=chosen,
             pace=Pace(pause, max_lag),
             batch_blocks=batch_blocks,
+            jobs=jobs,
             abandon=abandon,
             dry_run=dry_run,
             rules=rules,

@@ -6,7 +6,7 @@ show. Fails as a whole: a catalog is never half right.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import psycopg
@@ -34,8 +34,8 @@ def load(connection: psycopg.Connection, policy: Policy, *, version: int = 1, su
         if suppose_sealed:
             catalog_rules.suppose_sealed(policy, joined, rows)
         watched = {r.oid for r in rows.relations if (r.schema, r.name) in policy.moving_tables}
-        arranged_tables = {r.oid for r in _arranged(rows, joined, watched) if r.is_rearranged}
-        protected = {oid for oid, _ in joined.protected} | watched | arranged_tables
+        relations = list(_arranged(rows, joined, watched))
+        protected = {oid for oid, _ in joined.protected} | watched | {r.oid for r in relations if r.is_rearranged}
         absent = (table for _, table in joined.unmet)
         derived, tainted = catalog_derived.derive(rows, protected, absent, joined.safe_functions)
         definitions = catalog_queries.view_definitions(connection, catalog_views.candidates(rows, derived))
@@ -45,7 +45,7 @@ def load(connection: psycopg.Connection, policy: Policy, *, version: int = 1, su
     hazards = catalog_moves.hazards(rows, joined.protected, sensitive, tainted_names, joined.safe_functions)
     base = Catalog.build(
         version,
-        _relations(rows, joined, derived, hazards, watched),
+        _judged(relations, rows, joined, derived, hazards),
         tainted_functions=tainted_names,
         unmet_rules=joined.unmet,
         types=rows.types,
@@ -57,16 +57,23 @@ def load(connection: psycopg.Connection, policy: Policy, *, version: int = 1, su
     return catalog_views.with_views(base, rows, definitions, tainted)
 
 
-def _relations(
-    rows: CatalogRows, joined: Joined, derived: frozenset[int], hazards: Mapping[int, Hazards], watched: set[int]
+def _judged(
+    relations: Iterable[Relation],
+    rows: CatalogRows,
+    joined: Joined,
+    derived: frozenset[int],
+    hazards: Mapping[int, Hazards],
 ) -> list[Relation]:
-    """All relations. What has a sealed type that no rule accounts for, or generates a column from one, is derived."""
+    """`relations` with what is known of their use.
+
+    What has a sealed type that no rule accounts for, or generates a column from one, is derived.
+    """
     odd = {oid for oid, _ in rows.generated_from & joined.protected.keys()}
     unique_terms: dict[int, dict[str, str]] = {}
     for oid, index, keys in rows.unique_terms:
         unique_terms.setdefault(oid, {})[index] = keys
     made = []
-    for relation in _arranged(rows, joined, watched):
+    for relation in relations:
         is_odd = any(c.type_oid in rows.domains and c.protected is None for c in relation.columns)
         made.append(
             replace(

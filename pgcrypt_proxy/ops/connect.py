@@ -45,6 +45,11 @@ def connect(url: str, *, connect_timeout_s: int = 10) -> psycopg.Connection:
     return connection
 
 
+def read_committed(connection: psycopg.Connection) -> None:
+    """Whatever the database or role says: what somebody changed meanwhile is left alone, and no error."""
+    connection.execute("SET default_transaction_isolation = 'read committed'")
+
+
 @contextlib.contextmanager
 def readable_errors(doing: str) -> Iterator[None]:
     """Turn psycopg's errors into ours: `doing` says what was going on, as in "reading the keyring"."""

@@ -21,7 +21,7 @@ from pgcrypt_proxy.crypto.keyring import Keyring, SealContext
 from pgcrypt_proxy.errors import ConfigError, PgcryptError
 from pgcrypt_proxy.ops import catalog_queries, catalog_rules
 from pgcrypt_proxy.ops.column_rows import Progress, no_progress
-from pgcrypt_proxy.ops.connect import readable_errors
+from pgcrypt_proxy.ops.connect import read_committed, readable_errors
 from pgcrypt_proxy.ops.fresh_keys import FreshKeys
 from pgcrypt_proxy.ops.index_conversion import quoted
 from pgcrypt_proxy.ops.keyring_store import KeyringStore, active_ids, hold_active_keys
@@ -96,6 +96,7 @@ def reseal(
     """
     joined = catalog_rules.join(policy, catalog_queries.fetch(connection))
     catalog_rules.raise_first(joined.problems)
+    read_committed(connection)
     keys = FreshKeys(store)
     try:
         for column in joined.protected.values():

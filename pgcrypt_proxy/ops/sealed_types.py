@@ -106,8 +106,15 @@ def claim(connection: psycopg.Connection, rule: Rule, logical: LogicalType) -> i
 def claim_bare(connection: psycopg.Connection, rule: Rule, logical: LogicalType) -> int:
     """The id of a new sealed type without constraints: adding a column of it rewrites no table.
 
-    `constrain` it before the first value is written. Needs a transaction.
+    `constrain` it before the first value is written. One that waits for such a column waits in vain from now on, and
+    goes. Needs a transaction.
     """
+    named = connection.execute(
+        "SELECT id FROM pgcrypt.columns WHERE (schema_name, table_name, column_name) = (%s, %s, %s)",
+        [rule.schema, rule.table, rule.column],
+    ).fetchall()
+    for (waiting,) in named:
+        forget(connection, waiting)
     return _bare(connection, _insert(connection, _row(connection, rule, logical)))
 
 

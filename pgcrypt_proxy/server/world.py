@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -71,6 +72,7 @@ class World:
         self._database = Database(settings.database_url, connect_timeout_s=int(settings.connect_timeout_s))
         # A lookup does not wait for a load.
         self._lookups = Database(settings.database_url, connect_timeout_s=int(settings.connect_timeout_s), channels=())
+        self._versions = itertools.count(1)  # taken from two threads
         self._version = 0
         self._subscribers: set[Callable[[WorldChanged], None]] = set()
         self._users: set[Callable[[str], bool]] = set()
@@ -119,17 +121,17 @@ class World:
         return make_providers(policy.keyring, metered)
 
     def _load_catalog(self, connection: psycopg.Connection, policy: Policy) -> Catalog:
-        self._version += 1
+        self._version = version = next(self._versions)
         held = self._swap_locks.take(connection, policy.moving_tables)
         try:
-            catalog = catalog_loader.load(connection, policy, version=self._version)
+            catalog = catalog_loader.load(connection, policy, version=version)
         except PgcryptError as error:
             if error.code != "XX000":  # pg_get_indexdef() and the like, of what others have just dropped
                 raise
-            catalog = catalog_loader.load(connection, policy, version=self._version)
+            catalog = catalog_loader.load(connection, policy, version=version)
         if self._may_wait and sealed_types.lacking(catalog):
             sealed_types.prepare(connection, policy)
-            catalog = catalog_loader.load(connection, policy, version=self._version)
+            catalog = catalog_loader.load(connection, policy, version=version)
         return replace(catalog, watched_tables=_names(policy.moving_tables)).holding(held)
 
     @property
@@ -238,10 +240,8 @@ class World:
     def _hold(self, tables: frozenset[str]) -> None:
         catalog = self.planner.catalog
         if catalog.held_tables != tables and self.planner.blocked is None:
-            self._version += 1
-            self.planner = self._make_planner(
-                replace(catalog, version=self._version, held_tables=tables, held_together=frozenset())
-            )
+            held = dict.fromkeys(tables, False)
+            self.planner = self._make_planner(replace(catalog, version=next(self._versions)).holding(held))
             self._tell()
 
     def _block(self, error: PolicyError) -> None:
@@ -280,7 +280,10 @@ class World:
                     await self.keys.tick(_data_classes(self.policy))
                     if CATALOG_CHANNEL in heard or time.monotonic() >= next_poll:
                         next_poll = time.monotonic() + self._settings.catalog_poll_s
-                        if await asyncio.shield(self.want_catalog()) is not None:  # nobody may tell again what was told
+                        wanted = self.want_catalog()
+                        if self.policy.moving_tables:
+                            continue  # a swap waits for no load
+                        if await asyncio.shield(wanted) is not None:  # nobody may tell again what was told
                             next_poll = min(next_poll, time.monotonic() + RETRY_S)
                 except PgcryptError as error:
                     log.failure("upkeep failed", error)

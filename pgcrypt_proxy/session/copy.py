@@ -77,7 +77,8 @@ class CopyIn:
         self._plan = plan
         self._link = link
         self._work = work
-        actions, checks = _sealers(plan, link.values), copy_checks.of(plan, link.values)
+        actions = _sealers(plan, link.values)
+        checks = None if plan.skips_bad_rows else copy_checks.of(plan, link.values)
         self._replacer = _replacer(plan, actions, link, checks)
         self.is_done = False
         self.has_failed = False

@@ -15,6 +15,7 @@ from pgcrypt_proxy.errors import PgcryptError
 from pgcrypt_proxy.session.from_backend import FromBackend
 from pgcrypt_proxy.session.from_frontend import PORTAL, FromFrontend
 from pgcrypt_proxy.session.link import Link, Work
+from pgcrypt_proxy.session.parameters import passes_bind, rewritten_bind
 from pgcrypt_proxy.session.reply_queue import Expected, Request
 from pgcrypt_proxy.session.results import NO_PROTECTED_COLUMNS, Outputs, Result
 from pgcrypt_proxy.session.statements import MAX_KEPT_BIND_BYTES, MAX_NAMES, Portal, Statement
@@ -72,9 +73,9 @@ class Express:
         bind = data[:end]
         if len(link.portals.settled) + len(link.portals.latest) >= MAX_NAMES:
             return False
-        if not self._from_frontend.passes_bind(statement):
+        if not passes_bind(link, statement):
             try:
-                bind, portal.formats = self._from_frontend.rewritten_bind(bind, statement)
+                bind, portal.formats = rewritten_bind(link, bind, statement)
             except PgcryptError as error:
                 self._from_frontend.refuse(bind, error)
                 link.frontend.feed(data[end:])

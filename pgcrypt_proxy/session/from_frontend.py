@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 
 from pgcrypt_proxy.errors import CatalogDrift, FrontendProtocolError, PgcryptError, ProtocolError, Refusal
 from pgcrypt_proxy.session.copy import CopyMessages
 from pgcrypt_proxy.session.link import Link, SessionFatal, Work
+from pgcrypt_proxy.session.parameters import passes_bind, rewritten_bind, upstream_type_oids
 from pgcrypt_proxy.session.planning import Planned, Planning
 from pgcrypt_proxy.session.prepared import PreparedBySql, Text
 from pgcrypt_proxy.session.question import Hold
@@ -27,14 +27,12 @@ from pgcrypt_proxy.session.statements import (
     check_not_reserved,
 )
 from pgcrypt_proxy.sql import refuse
-from pgcrypt_proxy.sql.plan import UNTOUCHED, Plan, Use, sealed_beside
+from pgcrypt_proxy.sql.plan import UNTOUCHED, Plan
 from pgcrypt_proxy.sql.planner import REFUSED_STATEMENT
-from pgcrypt_proxy.values.types import UNKNOWN_OID
 from pgcrypt_proxy.wire import codes, writer
 from pgcrypt_proxy.wire.frontend import FLUSH, SYNC, Bind, Close, Describe, Execute, Parse, Query, bind_names
 from pgcrypt_proxy.wire.reader import MalformedMessage
 
-BYTEA_OID, BYTEA_ARRAY_OID = 17, 1001
 STATEMENT, PORTAL = ord("S"), ord("P")
 
 REFUSED_QUERY = Query(REFUSED_STATEMENT.encode()).encode()
@@ -189,71 +187,15 @@ class FromFrontend:
         self._check_settings(statement.plan)
         portal = Portal(statement)
         work = Work(statement.plan, statement, portal)
-        if self.passes_bind(statement) and len(raw) <= MAX_KEPT_BIND_BYTES:
+        if passes_bind(link, statement) and len(raw) <= MAX_KEPT_BIND_BYTES:
             portal.bind = raw
         else:
-            raw, portal.formats = self.rewritten_bind(raw, statement)
+            raw, portal.formats = rewritten_bind(link, raw, statement)
         if not statement.plan.is_untouched:
             self._check_keys(statement.plan)
         work.changes = (link.portals.change(portal_name, portal, link.queue.batch),)
         self._swaps.note_sent(statement.plan)
         link.expect(raw, Request.BIND, work)
-
-    def passes_bind(self, statement: Statement) -> bool:
-        """Whether a Bind of it goes to the server as it came."""
-        if not statement.passes_parameters:
-            return False
-        plan = statement.plan
-        return not plan.parameters or plan.is_optional or self._link.encoding.is_rewritable
-
-    def rewritten_bind(self, raw: bytes, statement: Statement) -> tuple[bytes, tuple[int, ...]]:
-        """The Bind for the server, and the formats of the result. Raises PgcryptError."""
-        bind = Bind.decode(raw)
-        if statement.plan.is_about_prepared:
-            # PREPARE and EXECUTE take no parameters, though some can be declared for them.
-            raw = replace(bind, parameter_format_codes=(), parameters=(None,) * len(bind.parameters)).encode()
-        elif not self.passes_bind(statement):
-            raw = self._rewritten_bind(bind, statement).encode()
-        return raw, bind.result_format_codes
-
-    def _rewritten_bind(self, bind: Bind, statement: Statement) -> Bind:
-        plan, values = statement.plan, self._link.values
-        if not self._link.encoding.is_rewritable:
-            raise Refusal(
-                "parameters for protected columns cannot be read in this client encoding",
-                hint="SET client_encoding TO 'UTF8'.",
-            )
-        declared = statement.parameter_type_oids
-        count, required = len(bind.parameters), max(plan.client_parameters, len(declared))
-        codes = bind.parameter_format_codes
-        if len(codes) > 1 and len(codes) != count:
-            raise PgcryptError(
-                f"bind message has {len(codes)} parameter formats but {count} parameters", sqlstate="08P01"
-            )
-        if count != required:
-            name = statement.name.decode("utf-8", "replace")
-            raise PgcryptError(
-                f'bind message supplies {count} parameters, but prepared statement "{name}" requires {required}',
-                sqlstate="08P01",
-            )
-        parameters: list[bytes | None] = []
-        upstream_codes: list[int] = []
-        for use in plan.parameters:
-            index = use.client_index
-            value = bind.parameters[index]
-            code = 0 if not codes else codes[0] if len(codes) == 1 else codes[index]
-            if use.use is not Use.PASS:
-                value = values.parameter(use, declared[index] if index < len(declared) else 0, value, code)
-                code = 1
-            parameters.append(value)
-            upstream_codes.append(code)
-        return Bind(
-            bind.destination_portal,
-            bind.statement_name,
-            tuple(upstream_codes),
-            tuple(parameters),
-            tuple(bind.result_format_codes),
-        )
 
     def on_describe(self, raw: bytes) -> None:
         link = self._link
@@ -415,21 +357,6 @@ class FromFrontend:
         else:
             link.expect(REFUSED_BIND, Request.BIND, Work(), Answer.REPLACE, error)
             self.is_batch_doomed = True
-
-
-def upstream_type_oids(plan: Plan, declared: tuple[int, ...]) -> tuple[int, ...]:
-    """The types of the upstream parameters: the client's where values pass, bytea where they are sealed."""
-    if not plan.parameters:
-        return tuple(declared)
-    oids = []
-    for use in plan.parameters:
-        if use.use is Use.PASS:
-            oid = declared[use.client_index] if use.client_index < len(declared) else 0
-            beside = sealed_beside(use, plan.parameters) if oid in (0, UNKNOWN_OID) else None
-            oids.append(beside.type_oid if beside is not None else oid)
-        else:
-            oids.append(BYTEA_ARRAY_OID if use.use.is_array else BYTEA_OID)
-    return tuple(oids)
 
 
 def _plan_of(portal: Portal) -> Plan:

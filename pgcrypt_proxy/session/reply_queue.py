@@ -107,13 +107,15 @@ class ReplyQueue(Generic[W]):
         self.is_synced = True
         self.batch = 0
         self._courses = 0
-        self._ignored: list[Expected[W]] = []  # Syncs among the data of the COPY under way
-        self._loose: list[Expected[W]] = []  # the same of one that failed
+        self._ignored = 0  # Syncs among the data of the COPY under way
+        self._loose = 0  # the same of one that failed
+        self._ignored_sync: Expected[W] | None = None  # the last of them
+        self._failed: Expected[W] | None = None
 
     @property
     def may_be_synced(self) -> bool:
         """Whether the server may be past a Sync although it `is_skipping` here."""
-        return bool(self._loose)
+        return self._loose > 0
 
     def __len__(self) -> int:
         self._drop_markers()
@@ -132,7 +134,7 @@ class ReplyQueue(Generic[W]):
         request = entry.request
         if self.is_copying_in:
             if request is Request.SYNC:
-                self._ignored.append(entry)
+                self._ignore(entry)
                 return
             self.is_copying_in = request is not Request.COPY_END
         if request is Request.SYNC:
@@ -181,11 +183,12 @@ class ReplyQueue(Generic[W]):
         may_answer, finishes = ANSWERS.get(kind, (frozenset(), frozenset()))
         is_answer = head is not None and head.request in may_answer
         if kind != codes.READY_FOR_QUERY:
-            self._ignored, self._loose = [], []
-        elif self._loose and not is_answer:
+            self._ignored = self._loose = 0
+        elif self._loose and self._ignored_sync is not None and not self._is_for(head):
+            self._loose -= 1
             self.is_skipping = False
-            self.is_synced = not self._entries
-            return self._loose.pop()
+            self.is_synced = self.is_synced or not self._entries
+            return self._ignored_sync
         if head is None or not is_answer:
             asked = "nothing" if head is None else head.request.value
             raise BackendProtocolError(f"unexpected message type {kind} from the server in answer to {asked}")
@@ -200,7 +203,8 @@ class ReplyQueue(Generic[W]):
         if head is None:
             raise BackendProtocolError("unexpected ErrorResponse from the server in answer to nothing")
         self.is_copying_in = False
-        self._ignored, self._loose = [], self._ignored
+        self._ignored, self._loose = 0, self._ignored
+        self._failed = head
         if head.request in SELF_SYNCHRONISING:
             return head, []
         dropped = []
@@ -216,12 +220,20 @@ class ReplyQueue(Generic[W]):
             entry = self._entries.popleft()
             if entry.request is Request.SYNC:
                 self.is_synced = False
-                self._ignored.append(entry)
+                self._ignore(entry)
             else:
                 kept.append(entry)
         self.is_copying_in = not self._entries
         kept.extend(self._entries)
         self._entries = kept
+
+    def _is_for(self, head: Expected[W] | None) -> bool:
+        """Whether ReadyForQuery answers the head: of a request that was not answered yet it is not the first answer."""
+        return head is not None and (head is self._failed or head.request is Request.SYNC)
+
+    def _ignore(self, entry: Expected[W]) -> None:
+        self._ignored += 1
+        self._ignored_sync = entry
 
     def _drop_markers(self) -> None:
         while self._entries and self._entries[0].request is Request.COPY_END:

@@ -110,7 +110,8 @@ def _tagged(context: Context, kind: str, tree: Any, scope: Scope, what: str) -> 
 
 def _null_test(context: Context, tree: Node, scope: Scope) -> None:
     """IS [NOT] NULL: an envelope is NULL exactly when its value is, so a row's answer is the same too."""
-    if _counts_rows(context, tree["arg"], scope, counts_columns=True):
+    # a hidden column is NULL wherever the one is whose place it will take, but not the other way round
+    if _counts_rows(context, tree["arg"], scope, counts_columns=tree.get("nulltesttype") == "IS_NOT_NULL"):
         return
     owner = lineage(context, tree["arg"], scope)
     if owner is None:

@@ -40,6 +40,9 @@ _NOTHING: Mapping[str, int] = MappingProxyType({})
 _Resolved = tuple[tuple[str, int], ...]
 _Made = tuple[Plan, frozenset[RelationName]]
 
+#: A Bind has no more.
+MAX_PARAMETERS = 65_535
+
 
 class Planner:
     """Makes plans for one catalog version. Holds a cache, so one Planner serves all connections of a process."""
@@ -220,6 +223,9 @@ class Planner:
             edits += analysis.edits
             uses += analysis.uses
         statements = tuple(a.plan for a in analyses)
+        for use in uses:
+            if not 0 <= use.client_index < MAX_PARAMETERS:
+                return _refused(Refusal(f"there is no parameter ${use.client_index + 1}", sqlstate="42P02"))
         parameters, numbers, count = _number(uses)
         try:
             pieces, splices = render(text.sql, edits, numbers)

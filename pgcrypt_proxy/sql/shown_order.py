@@ -28,6 +28,9 @@ def shown(names: Sequence[str], entries: Mapping[str, str]) -> list[str] | None:
 
 def arranged(columns: Iterable[Column], entries: ShownAfter) -> tuple[tuple[Column, ...], bool]:
     """`columns` as they are shown, and whether that order is not known; then they are in attribute order."""
-    by_name = {column.name: column for column in sorted(columns, key=lambda column: column.attribute_number)}
+    by_number = sorted(columns, key=lambda column: column.attribute_number)
+    if not entries:
+        return tuple(by_number), False
+    by_name = {column.name: column for column in by_number}
     order = shown(list(by_name), dict(entries))
     return tuple(by_name[name] for name in order or by_name), order is None

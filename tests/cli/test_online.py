@@ -19,7 +19,7 @@ def say_phase(folder: Path, phase: str) -> None:
 
 def test_there_and_back(prepared, run, tmp_path):
     say_phase(tmp_path, "sealing")
-    done = run("protect", "--online", "users.email")
+    done = run("protect", "--online", "users.email", "--jobs", "2", "--max-lag", "5", "--batch-blocks", "4")
     assert done.status == 0, done
     assert "sealed: public.users.email (id 1), 2 values" in done.out
     assert "indexes: users_email_key" in done.out

@@ -36,7 +36,7 @@ def test_init_upgrades_an_older_schema(postgres, database, run, tmp_path):
     )
     assert "ALTER TABLE pgcrypt.keyring" in run("init", "--dry-run").out
     done = run("init")
-    assert done.out.splitlines()[0] == "schema pgcrypt upgraded from version 1 to 2"
+    assert done.out.splitlines()[0] == "schema pgcrypt upgraded from version 1 to 3"
     assert "restart every proxy" in done.err
     assert "up to date" in run("init").out
 
@@ -49,6 +49,16 @@ def test_check_before_and_after(prepared, run):
     after = run("check")
     assert after.status == 0, after
     assert "sealed: public.users.email (text, pii, id 1)" in after.out
+
+
+def test_check_says_what_is_plain_for_now(prepared, run, tmp_path):
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(rules.read_text().replace("column: email,", "column: email, phase: sealing,"))
+    assert run("protect", "--table", "public.users", "--column", "age").status == 0
+    done = run("check")
+    assert done.status == 0, done
+    assert "plain: public.users.email is plain for now" in done.out
+    assert "the phase of its rule is sealing" in done.out
 
 
 def test_check_names_file_line_and_spelling(prepared, run, tmp_path):

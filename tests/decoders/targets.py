@@ -184,7 +184,7 @@ def _value(type_: LogicalType, data: bytes, *, is_text: bool) -> None:
         shown = codec.to_text(type_, made, SETTINGS)
     except InvalidValue as error:
         assert error.code[:2] in ("22", "54", "08", "0A", "XX", "42"), error.code
-        assert repr(data)[2:-1] not in error.message or len(data) < 4
+        assert repr(data)[2:-1] not in error.message or len(data) < 16  # or it is a type's name
         return
     assert codec.from_binary(type_, made) == made
     if codec.has_equality(type_):

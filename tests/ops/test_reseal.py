@@ -148,6 +148,7 @@ def test_writers_lose_nothing(db: ProtectedDatabase, own: psycopg.Connection, st
 
     writer = threading.Thread(target=write)
     writer.start()
+    own.execute("SET default_transaction_isolation = 'serializable'")  # as the database or role may have it
     try:
         reseal(own, store, load([db.rules]), pause_s=0.02)
     finally:

@@ -179,6 +179,16 @@ class TestSyncAmongDataThatFail:
         bad = LINES[sql].replace(b"1.5", b"no number").replace(b"x\t1\n", b"x\tno number\n")
         self.check(pair, query(sql), data(bad) + SYNC + data(bad) + SYNC + COPY_DONE)
 
+    def test_with_a_query_behind(self, pair: Pair, sql: str) -> None:
+        pair.ignored = frozenset("FLRW")
+        bad = data(BAD[sql])
+        pair.say(query(sql))
+        pair.hear("G")
+        pair.say(data(LINES[sql]), SYNC, bad, SYNC, SYNC, COPY_DONE, query("SELECT email FROM people"), SYNC)
+        pair.hear("D")
+        pair.hear_quiet()
+        pair.ask(query("SELECT 1"))
+
     def check(self, pair: Pair, start: bytes, rest: bytes) -> None:
         pair.say(start)
         pair.hear("G")

@@ -17,6 +17,8 @@ from tests.helpers.raw_peers import Pair, errors, kinds
 from tests.parity.conftest import Twins, places
 from tests.session.conversations import bind, describe, execute, parse, query
 
+pytestmark = pytest.mark.integration
+
 LONG = "a_name_of_sixty_three_bytes_" + "x" * 35
 assert len(LONG) == 63
 SCHEMA = f"""
@@ -161,6 +163,28 @@ def test_paths(pair: Pair, text: str) -> None:
         peer.say(query("ROLLBACK"), query("RESET ALL"), query("DISCARD TEMP"))
         peer.hear(count=3)
     pair.ask(query("SELECT * FROM people ORDER BY id"))
+
+
+@pytest.mark.parametrize("way", ["queries", "one batch", "batches"])
+def test_a_path_that_changes_in_a_pipeline(pair: Pair, way: str) -> None:
+    """Nobody waits for an answer: what the name means is asked where it will be looked up."""
+    texts = [
+        "SET search_path = other",
+        "INSERT INTO people VALUES (7, 'plain')",
+        "SET search_path = public, other",
+        "INSERT INTO people (id, email) VALUES (7, 'secret-7')",
+        "SELECT id, email FROM people ORDER BY id",
+        "SELECT set_config('search_path', 'other', false)",
+        "SELECT id, email FROM people ORDER BY id",
+    ]
+    if way == "queries":
+        pair.ask(*map(query, texts), count=len(texts))
+    else:
+        end = SYNC if way == "batches" else b""
+        parts = [parse(text) + bind() + describe() + execute() + end for text in texts]
+        pair.ask(*parts, b"" if end else SYNC, count=len(texts) if end else 1)
+    pair.ask(query("RESET search_path"))
+    pair.ask(query(STATE))
 
 
 def test_a_temporary_table_of_the_name_is_not_made(pair: Pair) -> None:

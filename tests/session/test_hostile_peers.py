@@ -226,3 +226,10 @@ def test_what_is_shown_is_what_was_sealed() -> None:
     play = talk(PLANS) >> frontend(query(SELECT)) << to_backend(query(SELECT))
     play >> backend(described(ID, SEALED_EMAIL), row(b"1", bytea(A)))
     assert play.sent(Side.FRONTEND) == [described(ID, SHOWN_EMAIL), row(b"1", b"a@b.c")]
+
+
+def test_fields_that_nobody_knows_yet_pass() -> None:
+    play = talk() >> frontend(query("SELECT 1")) << to_backend(query("SELECT 1"))
+    odd = error("42601", "no", Z="of a later protocol", z="another")
+    play >> backend(odd, ready())
+    assert play.sent(Side.FRONTEND) == [odd, ready()]

@@ -146,3 +146,41 @@ def test_batch_counts_syncs_and_is_synced_follows_them():
 
 def test_entries_forward_unless_told_otherwise():
     assert Expected(P, 0).answer is Answer.FORWARD
+
+
+@pytest.mark.parametrize("answered", [0, 1, 2])
+@pytest.mark.parametrize("is_synced", [False, True])
+def test_syncs_among_the_data_of_a_failed_copy_may_be_answered(answered: int, is_synced: bool) -> None:
+    """Each as often as it was sent, and not in the place of what was sent behind."""
+    queue: ReplyQueue[str] = ReplyQueue()
+    queue.add(Expected(Q, "copy"))
+    queue.match(ord("G"))
+    queue.start_copy_in()
+    for _ in range(2):
+        queue.add(Expected(S, "among"))
+    queue.add(Expected(Request.COPY_END, "end"))
+    if is_synced:
+        queue.add(Expected(S, "behind"))
+    queue.add(Expected(Q, "next"))
+    queue.fail()
+    assert queue.match(ord("Z")).work == "copy"
+    works = [queue.match(ord("Z")).work for _ in range(answered + is_synced)]
+    assert sorted(works) == ["among"] * answered + ["behind"] * is_synced
+    assert [queue.match(ord(kind)).work for kind in "TCZ"] == ["next"] * 3
+    assert len(queue) == 0
+    with pytest.raises(BackendProtocolError):
+        queue.match(ord("Z"))
+
+
+def test_such_a_sync_ends_the_skipping() -> None:
+    queue: ReplyQueue[str] = ReplyQueue()
+    queue.add(Expected(E, "copy"))
+    queue.match(ord("G"))
+    queue.start_copy_in()
+    queue.add(Expected(S, "among"))
+    queue.fail()
+    assert (queue.is_skipping, queue.may_be_synced) == (True, True)
+    assert queue.match(ord("Z")).work == "among"
+    assert (queue.is_skipping, queue.may_be_synced, queue.is_synced) == (False, False, True)
+    with pytest.raises(BackendProtocolError):
+        queue.match(ord("Z"))

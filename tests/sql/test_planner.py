@@ -278,3 +278,21 @@ class TestNamesInOneText:
         made = Planner(two_users()).plan(f"{first}; SELECT email FROM users", extended=False, resolved={'"users"': 100})
         assert isinstance(made, Plan)
         assert made.refusal is None
+
+
+@pytest.mark.parametrize("number", [0, 65_536, 2_000_000_000])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO users (email) VALUES (${})",
+        "UPDATE users SET email = $1, name = ${}",
+        "SELECT email FROM users WHERE email = ${}",
+        "SELECT id FROM users WHERE email = 'x' AND id = ${}",
+    ],
+)
+def test_parameters_that_no_bind_has(sql: str, number: int) -> None:
+    for extended in (False, True):
+        made = Planner(sample_catalog()).plan(sql.format(number), extended=extended)
+        assert isinstance(made, Plan)
+        assert made.refusal is not None
+        assert made.refusal.code == "42P02"

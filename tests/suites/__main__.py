@@ -50,15 +50,14 @@ def main() -> int:
 
 def _document() -> None:
     """The page, of results that are there."""
-    found = [
-        (
-            suite,
-            sources.version_of(suite),
-            {place: outcomes.read(_results(suite, place, False)) for place in places.PLACES},
-        )
-        for suite in SUITES.values()
-    ]
+    found = [(suite, sources.version_of(suite), _last(suite)) for suite in SUITES.values()]
     PAGE.write_text(report.page(found, outcomes.read_exemptions(EXCEPTIONS)))
+
+
+def _last(suite: Suite) -> dict[str, dict[str, Outcome]]:
+    """The last outcomes by place, where there are any."""
+    results = {place: _results(suite, place, False) for place in places.PLACES}
+    return {place: outcomes.read(path) for place, path in results.items() if path.exists()}
 
 
 def _results(suite: Suite, place: str, short: bool) -> Path:

@@ -39,7 +39,7 @@ ASYNCPG = Suite(
 
 def _sqlalchemy(run: Run) -> list[str]:
     url = f"postgresql+psycopg://{USER}:unasked@{run.place.host}:{run.place.port}/{DATABASE}"
-    postgresql = [f"test/dialect/postgresql/test_{name}.py" for name in ("on_conflict", "query", "reflection")]
+    postgresql = [f"test/dialect/postgresql/test_{name}.py" for name in ("on_conflict", "query")]
     files = postgresql if run.short else ["test/dialect/postgresql"]
     return _pytest(run, f"--dburi={url}", "--maxfail=0", "test/dialect/test_suite.py", *files)
 

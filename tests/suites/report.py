@@ -22,8 +22,8 @@ The suites come from their sdists, which pip fetches into `build/suites` and who
 `python -m tests.suites --docs` writes this page from the last results.
 
 Tests that fail or are skipped direct have reasons of their own, and show nothing: they start clusters, change
-`pg_hba.conf`, want TLS, ICU, extensions or locales that the embedded server lacks, or a client library that is not
-installed.
+`pg_hba.conf`, want TLS, ICU, extensions or locales that the embedded server lacks, know no PostgreSQL 18 yet, or want a
+client library that is not installed.
 """
 
 

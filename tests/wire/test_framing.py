@@ -81,6 +81,16 @@ def test_small_messages_have_the_servers_limit(kind: int) -> None:
         buffer.take()
 
 
+def test_authentication_messages_have_the_servers_limit() -> None:
+    buffer = FrameBuffer("frontend")
+    buffer.feed(struct.pack("!Bi", codes.PASSWORD, codes.MAX_AUTH_TOKEN_LENGTH))
+    assert buffer.take() is None  # it may come
+    buffer = FrameBuffer("frontend")
+    buffer.feed(struct.pack("!Bi", codes.PASSWORD, codes.MAX_AUTH_TOKEN_LENGTH + 1))
+    with pytest.raises(FrontendProtocolError):
+        buffer.take()
+
+
 def test_an_unknown_type_is_refused_with_its_number() -> None:
     buffer = FrameBuffer("frontend")
     buffer.feed(b"\x07\0\0\0\x04")

@@ -53,6 +53,8 @@ def abandon(connection: psycopg.Connection, move: Move) -> None:
         if move.is_sealing:
             moves.remove(connection, move)
             sealed_types.forget(connection, move.column_id)
+        elif not move.moved:
+            moves.remove(connection, move)
         else:
             moves.turn_to_scrubbing(connection, move, moves.SEAL)
 

@@ -12,8 +12,9 @@ from pgcrypt_proxy.ops.column_checks import Assessment, is_null_default
 from pgcrypt_proxy.ops.column_facts import ColumnFacts
 from pgcrypt_proxy.ops.index_conversion import Conversion, waits_for_values
 from pgcrypt_proxy.ops.online import moves, shown_order
+from pgcrypt_proxy.ops.online.fill import LOUD, is_silent
 from pgcrypt_proxy.policy.model import OPENING, REINDEXING, SEALING, Rule
-from pgcrypt_proxy.sql.catalog import HIDDEN_PREFIX
+from pgcrypt_proxy.sql.catalog import HIDDEN_PREFIX, ProtectedColumn
 
 _PHASES = {moves.SEAL: SEALING, moves.OPEN: OPENING, moves.REINDEX: REINDEXING}
 _WORDS = {moves.SEAL: "sealed", moves.OPEN: "made plain", moves.REINDEX: "reindexed"}
@@ -98,6 +99,10 @@ def assess(connection: psycopg.Connection, target: Target, found: ColumnFacts, *
         reason = waits_for_values(found, index)
         if reason is not None:
             made.obstacles.append(f"{reason}, which holds for no column that is being filled: drop it first")
+    if not is_short and found.triggers:
+        with connection.transaction():
+            if not is_silent(connection, found.relation_oid):
+                made.obstacles.append(f"the table {LOUD}")
     if shown_order.shown(connection, found.relation_oid) is None:
         made.obstacles.append("pgcrypt.shown_order names columns that the table has no more: put it right first")
     _warn(connection, found, made)
@@ -112,6 +117,20 @@ def raise_obstacles(target: Target, made: Assessment) -> None:
             f"{target.rule.qualified_name} cannot be {what} while the table is used: {made.obstacles[0]}",
             detail="\n".join(made.obstacles[1:]) or None,
             hint="Nothing was changed.",
+            sqlstate="55000",
+        )
+
+
+def require_same(target: Target, column: ProtectedColumn) -> None:
+    """Raises ConfigError when the rule is not the one by which values were sealed so far."""
+    rule = target.rule
+    now = (rule.data_class, rule.search, rule.index_domain if rule.search else "")
+    if now != (column.data_class, column.search, column.index_domain if column.search else ""):
+        raise ConfigError(
+            f"{rule.source}: the rule was changed while {rule.qualified_name} is on its way",
+            detail=f"It began with data_class {column.data_class}, search [{', '.join(sorted(column.search))}]"
+            f" and index_domain {column.index_domain}.",
+            hint="Write that again, or run it with --abandon and begin anew.",
             sqlstate="55000",
         )
 

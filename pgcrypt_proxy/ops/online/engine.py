@@ -17,19 +17,22 @@ from pgcrypt_proxy.errors import ConfigError
 from pgcrypt_proxy.ops import sealed_types
 from pgcrypt_proxy.ops.column_checks import Assessment
 from pgcrypt_proxy.ops.column_rows import Progress, no_progress
-from pgcrypt_proxy.ops.connect import readable_errors
+from pgcrypt_proxy.ops.connect import read_committed, readable_errors
 from pgcrypt_proxy.ops.fresh_keys import FreshKeys
 from pgcrypt_proxy.ops.index_conversion import concurrently
 from pgcrypt_proxy.ops.keyring_store import KeyringStore
 from pgcrypt_proxy.ops.online import begin as beginning
 from pgcrypt_proxy.ops.online import change, checks, indexes, moves, scrub, triggers
 from pgcrypt_proxy.ops.online.checks import Target
-from pgcrypt_proxy.ops.online.fill import Batch, Filler
+from pgcrypt_proxy.ops.online.fill import Filler
+from pgcrypt_proxy.ops.online.first_pass import FirstPass
 from pgcrypt_proxy.ops.online.locking import IN_THE_WAY, Pauses, holders
 from pgcrypt_proxy.ops.online.moves import Move
 from pgcrypt_proxy.ops.online.pace import Pace
 from pgcrypt_proxy.ops.online.swap import MAX_PENDING, Filled, NotYet, switch
 from pgcrypt_proxy.ops.swap_locks import PLANNING_LOCK
+
+Helper = Callable[[], contextlib.AbstractContextManager[tuple[psycopg.Connection, KeyringStore]]]
 
 BATCH_BLOCKS = 16
 #: So often values may be there again when all were written, before it is said that it cannot be done now.
@@ -62,7 +65,10 @@ class Outcome:
 
 @dataclass(slots=True)
 class Run:
-    """One run for one column. `store` has a connection of its own."""
+    """One run for one column. `store` has a connection of its own.
+
+    `helper` gives both again for each of the other `jobs` that fill.
+    """
 
     connection: psycopg.Connection
     store: KeyringStore
@@ -70,6 +76,8 @@ class Run:
     batch_blocks: int = BATCH_BLOCKS
     pace: Pace = field(default_factory=Pace)
     progress: Progress = no_progress
+    jobs: int = 1
+    helper: Helper | None = None
     _values: int = field(default=0, init=False)
 
     def to_the_end(self) -> Outcome:
@@ -155,42 +163,37 @@ class Run:
     def _filled(self, move: Move) -> None:
         keys = FreshKeys(self.store)
         try:
-            self._swapped(self._nearly_filled(keys, move), move)
+            filler = self._nearly_filled(keys, move)
+            self._swapped(filler, self._found())
         finally:
             keys.close()
 
     def _nearly_filled(self, keys: FreshKeys, move: Move) -> Filler:
-        filler = Filler(self.connection, keys, move, change.of(self.connection, move))
+        wanted = change.of(self.connection, move)
+        if move.direction != moves.REINDEX:  # which goes by the column as it was sealed
+            checks.require_same(self.target, wanted.column)
+        filler = Filler(self.connection, keys, move, wanted)
         triggers.check(self.connection, move)
-        self._first_pass(filler, move)
+        self._first_pass(filler, move, wanted)
         scrub.reuse(self.connection, move)
         indexes.make_pending(self.connection, move)
         return filler
 
-    def _first_pass(self, filler: Filler, move: Move) -> None:
-        """Rows that come meanwhile, or that somebody holds, are found by the index of what is left."""
-        blocks = move.blocks or self._blocks(move)
-        block = move.next_block
-        while block < blocks:
-            end = min(block + self.batch_blocks, blocks)
-            where = f"t.ctid >= '({block},0)'::tid AND t.ctid < '({end},0)'::tid"
-            while True:
-                done = self._batch(filler, move, where, block, end, blocks)
-                if done.moved:
-                    self.pace.keep(self.connection)
-                if done.is_last:
-                    break
-            self.progress("filling", end, blocks)
-            block = end
-
-    def _batch(self, filler: Filler, move: Move, where: str, block: int, end: int, blocks: int) -> Batch:
-        started = time.monotonic()
-        with self.connection.transaction():
-            done = filler.batch(where)
-            self._values += done.moved
-            following = end if done.is_last else block
-            moves.step(self.connection, move, following, blocks, done.moved, time.monotonic() - started)
-        return done
+    def _first_pass(self, filler: Filler, move: Move, wanted: change.Change) -> None:
+        with contextlib.ExitStack() as stack:
+            fillers = [filler]
+            if self.helper is not None:
+                for _ in range(self.jobs - 1):
+                    connection, store = stack.enter_context(self.helper())
+                    keys = FreshKeys(store)
+                    stack.callback(keys.close)
+                    fillers.append(Filler(connection, keys, move, wanted))
+            blocks = move.blocks or self._blocks(move)
+            work = FirstPass(move, blocks, self.batch_blocks, self.pace, self.progress)
+            try:
+                work.run(fillers)
+            finally:
+                self._values += work.values
 
     def _blocks(self, move: Move) -> int:
         row = self.connection.execute(
@@ -294,5 +297,7 @@ def session(connection: psycopg.Connection, schema: str, table: str) -> Iterator
     """Alone at work on the table. A statement that waits ends soon when this program was killed."""
     with contextlib.suppress(pg_errors.InvalidParameterValue, pg_errors.UndefinedObject):
         connection.execute("SET client_connection_check_interval = '1s'")
+    read_committed(connection)
+    connection.execute("SET lock_timeout = 0")  # indexes and VACUUM wait as long as they must
     with moves.only_engine(connection, schema, table):
         yield

@@ -15,6 +15,7 @@ from psycopg import errors as pg_errors
 from pgcrypt_proxy.crypto.keyring import Keyring
 from pgcrypt_proxy.errors import ConfigError, PgcryptError
 from pgcrypt_proxy.ops import column_rows
+from pgcrypt_proxy.ops.connect import read_committed
 from pgcrypt_proxy.ops.fresh_keys import SPARE_TIME_S, FreshKeys
 from pgcrypt_proxy.ops.index_conversion import quoted
 from pgcrypt_proxy.ops.keyring_store import active_ids, hold_active_keys
@@ -27,6 +28,11 @@ MAX_ROWS = 1000
 MAX_BYTES = 4 << 20
 #: For a transaction whose program stands still.
 IDLE_TIMEOUT_S = 60
+
+LOUD = (
+    "has triggers on UPDATE, which would fire: run it as a superuser,"
+    " or GRANT SET ON PARAMETER session_replication_role to the role"
+)
 
 STAGE = "pg_temp.pgcrypt_fill"
 
@@ -50,11 +56,12 @@ class Filler:
     """Fills one column; for one connection."""
 
     def __init__(self, connection: psycopg.Connection, keys: FreshKeys, move: Move, change: Change) -> None:
-        self._connection = connection
+        self.connection = connection
         self._keys = keys
         self._move = move
         self._change = change
         self._rows = 50
+        read_committed(connection)
         connection.execute(f"DROP TABLE IF EXISTS {STAGE}".encode())
         connection.execute(
             f"CREATE TEMPORARY TABLE pgcrypt_fill (place tid NOT NULL, version xid NOT NULL,"
@@ -68,13 +75,13 @@ class Filler:
 
     def batch(self, where: str, *, limit: int = MAX_ROWS) -> Batch:
         """Some of the rows that are left to do among those of `where`. In the caller's transaction."""
-        prepare(self._connection, self._move)
+        prepare(self.connection, self._move)
         limit = min(limit, self._rows)
         active: frozenset[int] = frozenset()
         if self._change.is_sealing:
-            hold_active_keys(self._connection)
-            active = active_ids(self._connection)
-        with self._connection.cursor(binary=True) as cursor:
+            hold_active_keys(self.connection)
+            active = active_ids(self.connection)
+        with self.connection.cursor(binary=True) as cursor:
             rows = cursor.execute(
                 f"SELECT pg_catalog.tidsend(t.ctid), pg_catalog.xidsend(t.xmin), {self._change.read}"  # noqa: S608 (quoted names)
                 f" FROM ONLY {self._move.qualified_table} AS t WHERE {self.is_pending} AND {where}"
@@ -92,8 +99,8 @@ class Filler:
 
     def pending(self, limit: int) -> int:
         """How many rows are left to do, as far as `limit`. In the caller's transaction."""
-        prepare(self._connection, self._move)
-        row = self._connection.execute(
+        prepare(self.connection, self._move)
+        row = self.connection.execute(
             f"SELECT pg_catalog.count(*) FROM (SELECT FROM ONLY {self._move.qualified_table} AS t"  # noqa: S608 (quoted names)
             f" WHERE {self.is_pending} LIMIT {limit}) r".encode()
         ).fetchone()
@@ -103,9 +110,9 @@ class Filler:
     def warm(self, count: int) -> None:
         """Have keys for `count` values ready, so that nothing is waited for under the table's lock."""
         if self._change.is_sealing:
-            with self._connection.transaction():
-                hold_active_keys(self._connection)
-                self._fresh(active_ids(self._connection), count, spare_time_s=2 * SPARE_TIME_S)
+            with self.connection.transaction():
+                hold_active_keys(self.connection)
+                self._fresh(active_ids(self.connection), count, spare_time_s=2 * SPARE_TIME_S)
         else:
             self._fresh(frozenset(), 0, spare_time_s=2 * SPARE_TIME_S)
 
@@ -126,9 +133,9 @@ class Filler:
                 raise
             staged.append((place, version, stored))
         # By COPY: parameters may be logged.
-        column_rows.stage(self._connection, STAGE, staged)
+        column_rows.stage(self.connection, STAGE, staged)
         table, hidden = self._move.qualified_table, quoted(self._move.hidden)
-        with self._connection.cursor(binary=True) as cursor:
+        with self.connection.cursor(binary=True) as cursor:
             written = cursor.execute(
                 "WITH held AS MATERIALIZED ("  # noqa: S608 (quoted names)
                 f"SELECT s.place, s.value FROM {STAGE} AS s"
@@ -146,19 +153,22 @@ class Filler:
         return len(written)
 
 
-def prepare(connection: psycopg.Connection, move: Move) -> None:
-    """Settings for a transaction that writes rows without an event of the application's."""
-    row = connection.execute(_HAS_TRIGGERS, [move.relation_oid, triggers.PREFIX]).fetchone()
+def is_silent(connection: psycopg.Connection, relation_oid: int) -> bool:
+    """See to it that an UPDATE is no event of the application's until the transaction ends. False: it would be."""
+    row = connection.execute(_HAS_TRIGGERS, [relation_oid, triggers.PREFIX]).fetchone()
     if row is not None and row[0]:
         try:
             with connection.transaction():
                 connection.execute("SET LOCAL session_replication_role = replica")
         except pg_errors.InsufficientPrivilege:
-            raise ConfigError(
-                f"{move.schema}.{move.table} has triggers on UPDATE, which would fire",
-                hint="Run it as a superuser, or GRANT SET ON PARAMETER session_replication_role to the role.",
-                sqlstate="42501",
-            ) from None
+            return False
+    return True
+
+
+def prepare(connection: psycopg.Connection, move: Move) -> None:
+    """Settings for a transaction that writes rows without an event of the application's."""
+    if not is_silent(connection, move.relation_oid):
+        raise ConfigError(f"{move.schema}.{move.table} {LOUD}", sqlstate="42501")
     settings = {
         "row_security": "off",  # an error rather than rows left out
         triggers.SETTING: str(move.column_id),

@@ -30,7 +30,7 @@ JOIN pg_catalog.pg_class c ON c.oid = m.relation
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 """
 _STEP = """
-UPDATE pgcrypt.moves SET next_block = %s, blocks = %s, moved = moved + %s, seconds = seconds + %s
+UPDATE pgcrypt.moves SET next_block = GREATEST(next_block, %s), blocks = %s, moved = moved + %s, seconds = seconds + %s
 WHERE column_id = %s
 """
 

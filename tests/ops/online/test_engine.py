@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 import pytest
 
 from pgcrypt_proxy.errors import ConfigError
-from pgcrypt_proxy.ops import catalog_queries, protect
+from pgcrypt_proxy.ops import catalog_queries, protect, sealed_types
 from pgcrypt_proxy.ops.key_destruction import destroy
 from pgcrypt_proxy.ops.key_rotation import rotate_deks
 from pgcrypt_proxy.ops.online import change, moves, pace, shown_order
 from pgcrypt_proxy.ops.online.pace import Pace
 from pgcrypt_proxy.ops.protect import Options
-from pgcrypt_proxy.policy.model import Rule
+from pgcrypt_proxy.policy.model import KeyringSettings, Policy, Rule
 from tests.ops.test_protect import TYPES, VALUES
 
 BOTH = ("equality", "equality_casefold")
@@ -265,7 +266,7 @@ def begun(connection: psycopg.Connection, run: Any, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("is_sealing", [True, False])
 def test_abandoned(connection, store, sealing, opening, verified, rule, monkeypatch, is_sealing):
-    connection.execute("CREATE TABLE public.t (a int, v text); INSERT INTO public.t VALUES (1, 'planted-v'), (2, NULL)")
+    connection.execute("CREATE TABLE public.t (a int, v text); INSERT INTO public.t VALUES (1, 'buried-v'), (2, NULL)")
     ruled: Rule = rule("public.t.v", "text", ("equality",))
     if not is_sealing:
         protect.protect(connection, store, ruled, Options())
@@ -279,13 +280,24 @@ def test_abandoned(connection, store, sealing, opening, verified, rule, monkeypa
     assert rows(connection, "SELECT count(*) FROM pgcrypt.moves") == [(0,)]
     assert rows(connection, "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'public.t'::regclass") == [(0,)]
     if is_sealing:
-        assert rows(connection, "SELECT a, v FROM public.t ORDER BY a") == [(1, "planted-v"), (2, None)]
+        assert rows(connection, "SELECT a, v FROM public.t ORDER BY a") == [(1, "buried-v"), (2, None)]
         assert rows(connection, "SELECT count(*) FROM pgcrypt.columns") == [(0,)]
     else:
         assert verified(ruled) == 1
     with pytest.raises(ConfigError, match="is not on its way"):
         kind(ruled).abandon()
     kind(ruled).to_the_end()
+
+
+@pytest.mark.parametrize("changed", [{"search": frozenset()}, {"data_class": "other"}, {"index_domain": "other"}])
+def test_the_rule_is_the_same_to_the_end(connection, sealing, verified, rule, monkeypatch, changed):
+    connection.execute("CREATE TABLE public.t (v text); INSERT INTO public.t VALUES ('a')")
+    ruled = rule("public.t.v", "text", ("equality",))
+    begun(connection, sealing(ruled), monkeypatch)
+    with pytest.raises(ConfigError, match="the rule was changed while"):
+        sealing(replace(ruled, **changed)).to_the_end()
+    sealing(ruled).to_the_end()
+    assert verified(ruled) == 1
 
 
 def test_a_rotated_key_is_the_new_values_key(connection, store, sealing, verified, rule, monkeypatch):
@@ -338,6 +350,16 @@ def test_a_table_that_is_dropped_leaves_nothing(connection, sealing, verified, r
     assert verified(rule("public.t.v")) == 1
     assert rows(connection, "SELECT id FROM pgcrypt.columns") == [(2,)]
     assert rows(connection, "SELECT count(*) FROM pg_proc WHERE proname LIKE 'empty%'") == [(0,)]
+
+
+def test_a_type_that_waited_for_the_column_goes(connection, sealing, verified, rule):
+    ruled = rule("public.t.v", "text", ("equality",))
+    sealed_types.prepare(connection, Policy(1, KeyringSettings("file", {}), (ruled,)))
+    connection.execute("CREATE TABLE public.t (v text); INSERT INTO public.t VALUES ('a')")
+    sealing(ruled).to_the_end()
+    assert verified(ruled) == 1
+    assert rows(connection, "SELECT id FROM pgcrypt.columns") == [(2,)]
+    assert rows(connection, "SELECT typname FROM pg_type WHERE typname LIKE 'sealed_1'") == []
 
 
 def test_ordinary_roles_write_meanwhile(postgres, connection, sealing, verified, rule, monkeypatch):

@@ -16,13 +16,13 @@ from tests.helpers.servers import PostgresServer
 from tests.ops.online.test_engine import rows
 
 BLOCK = 8192
-PLANTED = b"planted-"
+BURIED = b"buried-"
 
 TABLE = """
 CREATE TABLE public.t (id int PRIMARY KEY, v text NOT NULL, wide text, note text DEFAULT 'n');
 ALTER TABLE public.t ALTER wide SET STORAGE EXTERNAL, ALTER v SET STATISTICS 10;
 CREATE INDEX ON public.t (v);
-INSERT INTO public.t SELECT i, 'planted-' || md5(i::text), CASE WHEN i % 50 = 0 THEN repeat('planted-wide', 800) END
+INSERT INTO public.t SELECT i, 'buried-' || md5(i::text), CASE WHEN i % 50 = 0 THEN repeat('buried-wide', 800) END
 FROM generate_series(1, 3000) i;
 DELETE FROM public.t WHERE id % 7 = 0;
 UPDATE public.t SET note = 'changed' WHERE id % 3 = 0;
@@ -72,23 +72,23 @@ def test_an_older_snapshot_is_named(postgres, database, connection, sealing, rul
         monkeypatch.setattr(scrub, "keep_not_null", look)
         done = sealing(rule("public.t.v", "text", ("equality",))).to_the_end()
         assert done.older == (f"pid {other.info.backend_pid} (no name)",)
-        assert PLANTED in files(postgres, connection)["t"].replace(b"planted-wide", b"")
+        assert BURIED in files(postgres, connection)["t"].replace(b"buried-wide", b"")
         other.execute("COMMIT")
     connection.execute("VACUUM public.t")
-    assert PLANTED not in files(postgres, connection)["t"].replace(b"planted-wide", b"")
+    assert BURIED not in files(postgres, connection)["t"].replace(b"buried-wide", b"")
 
 
 def test_nothing_is_left_in_rows_and_statistics(postgres, connection, sealing, rule):
     connection.execute(TABLE)
-    assert {name for name, data in files(postgres, connection).items() if PLANTED in data} >= {"t", "pg_statistic"}
+    assert {name for name, data in files(postgres, connection).items() if BURIED in data} >= {"t", "pg_statistic"}
     before = len(postgres.log_text())
     for name in ("v", "wide"):
         sealing(rule(f"public.t.{name}", "text", ("equality",) if name == "v" else ())).to_the_end()
-    assert [name for name, data in files(postgres, connection).items() if PLANTED in data] == []
-    assert PLANTED.decode() not in postgres.log_text()[before:]
+    assert [name for name, data in files(postgres, connection).items() if BURIED in data] == []
+    assert BURIED.decode() not in postgres.log_text()[before:]
     connection.execute("VACUUM FULL public.t")
-    assert PLANTED not in whole_file(postgres, connection)
-    assert PLANTED.decode() not in str(rows(connection, "SELECT * FROM pg_stats WHERE tablename = 't'"))
+    assert BURIED not in whole_file(postgres, connection)
+    assert BURIED.decode() not in str(rows(connection, "SELECT * FROM pg_stats WHERE tablename = 't'"))
 
 
 def test_a_row_that_is_held_is_waited_for(postgres, database, connection, sealing, rule, monkeypatch):
@@ -111,7 +111,7 @@ def test_a_row_that_is_held_is_waited_for(postgres, database, connection, sealin
         monkeypatch.setattr(scrub, "keep_not_null", hold)
         sealing(rule("public.t.v", "text", ("equality",)), pace=Pace(sleep=let_go)).to_the_end()
         assert len(slept) == 2
-    assert PLANTED not in files(postgres, connection)["t"].replace(b"planted-wide", b"")
+    assert BURIED not in files(postgres, connection)["t"].replace(b"buried-wide", b"")
 
 
 def test_a_row_that_is_held_for_long_is_left_for_another_run(
@@ -138,7 +138,7 @@ def test_a_row_that_is_held_for_long_is_left_for_another_run(
     assert verified(ruled) == len(rows(connection, "SELECT FROM public.t"))
     sealing(ruled).to_the_end()
     assert rows(connection, "SELECT state FROM pgcrypt.moves") == []
-    assert PLANTED not in files(postgres, connection)["t"].replace(b"planted-wide", b"")
+    assert BURIED not in files(postgres, connection)["t"].replace(b"buried-wide", b"")
 
 
 def test_a_plain_column_that_was_abandoned_leaves_nothing(
@@ -152,6 +152,6 @@ def test_a_plain_column_that_was_abandoned_leaves_nothing(
         patched.setattr(type(run), "_swapped", lambda *_: (_ for _ in ()).throw(ConfigError("stopped")))
         with pytest.raises(ConfigError, match="stopped"):
             run.to_the_end()
-    assert PLANTED in files(postgres, connection)["t"].replace(b"planted-wide", b"")
+    assert BURIED in files(postgres, connection)["t"].replace(b"buried-wide", b"")
     opening(ruled).abandon()
-    assert PLANTED not in files(postgres, connection)["t"].replace(b"planted-wide", b"")
+    assert BURIED not in files(postgres, connection)["t"].replace(b"buried-wide", b"")

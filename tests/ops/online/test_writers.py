@@ -67,6 +67,7 @@ def test_no_write_is_lost(postgres: PostgresServer, database, connection, store,
     make(connection, kind, first)
     type_ = kind.split(" ")[0]
     ruled = rule("public.live.v", type_, ("equality",) if type_ != "json" else ())
+    connection.execute("SET default_transaction_isolation = 'serializable'")  # as the database or role may have it
     with writing(Writers(postgres, database, (later, later), ROWS, may_be_null)) as writers:
         sealing(ruled, pace=Pace(0.01), batch_blocks=2).to_the_end()
         until(lambda: writers.late_writes > 100)
