@@ -72,7 +72,7 @@ def test_a_materialised_view_needs_it_too(store: KeyringStore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key_id", "says"), [(1, "is an index key"), (NEW, "is active"), (9, "there is no key 9"), (OLD, "already")]
+    ("key_id", "says"), [(1, "is the active index key"), (NEW, "is active"), (9, "there is no key 9"), (OLD, "already")]
 )
 def test_what_cannot_be_destroyed(store: KeyringStore, key_id: int, says: str) -> None:
     if key_id == OLD:
