@@ -1,4 +1,4 @@
-"""`rotate dek`, `rotate kek`, `reseal` and `destroy`: the lives of keys."""
+"""`rotate dek`, `rotate index`, `rotate kek`, `reseal` and `destroy`: the lives of keys."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
-from pgcrypt_proxy.cli import options
+from pgcrypt_proxy.cli import online, options
 from pgcrypt_proxy.cli.output import note, progress_bar, say, show_table
 from pgcrypt_proxy.errors import ConfigError
 from pgcrypt_proxy.ops import key_destruction, key_rotation, key_usage
 from pgcrypt_proxy.ops import reseal as ops_reseal
 from pgcrypt_proxy.ops.key_rotation import LET_GO_S, Rotated
+from pgcrypt_proxy.ops.online.pace import Pace
+from pgcrypt_proxy.ops.online.reindex import Rotation
 from pgcrypt_proxy.ops.reseal import State
 
 rotate = typer.Typer(name="rotate", help="New keys for old ones, without a pause.", no_args_is_help=True)
@@ -54,18 +56,67 @@ def rotate_kek(rules: options.Rules = None, database_url_file: options.UrlFile =
         note("note: now nothing needs what `keyring: previous` names; keep the old KEK as long as old backups")
 
 
+@rotate.command("index")
+def rotate_index(
+    table: options.Table = None,
+    column: options.ColumnName = None,
+    dry_run: options.DryRun = False,
+    abandon: Annotated[bool, typer.Option("--abandon", help="Leave the columns as they are that were begun.")] = False,
+    pause: online.Pause = 0.0,
+    max_lag: online.MaxLag = 0.0,
+    batch_blocks: online.BatchBlocks = online.DEFAULT_BATCH_BLOCKS,
+    rules: options.Rules = None,
+    database_url_file: options.UrlFile = None,
+) -> None:
+    """Give every column index terms under a new index key, while applications go on. Killed, it goes on when run again.
+
+    With --table and --column: the columns only that share that one's index domain. Their rules say phase: reindexing.
+    """
+    policy = options.load_policy(rules)
+    place = (*options.table_name(table), column) if table and column else None
+    if bool(table) != bool(column):
+        raise ConfigError("which column?", hint="Give both --table and --column, or none for all columns.")
+    with (
+        options.open_database(database_url_file) as connection,
+        options.open_store(database_url_file, policy) as store,
+        progress_bar("rotate index") as progress,
+    ):
+        work = Rotation(connection, store, policy, place, LET_GO_S, batch_blocks, Pace(pause, max_lag), progress, _made)
+        if dry_run:
+            for name, assessment in work.assess():
+                online.preview(assessment, name)
+            return
+        if abandon:
+            for name in work.abandon():
+                say(f"abandoned: {name} is as it was")
+            return
+        try:
+            outcomes = work.to_the_end()
+        except KeyboardInterrupt:
+            note("stopped; nothing is lost, and applications go on. To go on from here: pgcrypt-proxy rotate index")
+            raise typer.Exit(online.INTERRUPTED) from None
+    for done in outcomes:
+        online.show(done, "reindexed")
+    note("note: now take `phase` out of the rules, and reload the proxies (SIGHUP)")
+    note("note: once no column needs the old index key (`pgcrypt-proxy keys`), it can be destroyed")
+
+
+def _made(generation: int) -> None:
+    say(f"made the index key of generation {generation}")
+
+
 def destroy(
     key_id: Annotated[int, typer.Argument(help="The key's id, as `keys` shows it.", metavar="KEY")],
     yes: Annotated[bool, typer.Option("--yes", help="Do it: it cannot be taken back.")] = False,
     wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds that open transactions have to end.")] = 60.0,
     database_url_file: options.UrlFile = None,
 ) -> None:
-    """Destroy a retired data key that no stored envelope needs."""
+    """Destroy a retired key that nothing stored needs."""
     with options.open_database(database_url_file) as connection:
         key_destruction.check(connection, key_id)
         if not yes:
             raise ConfigError(
-                f"key {key_id} is needed by no stored envelope; to destroy it, say --yes",
+                f"key {key_id} is needed by nothing that is stored; to destroy it, say --yes",
                 detail="Backups of this database that hold envelopes of this key open only with the keyring in them.",
                 hint="It cannot be taken back.",
             )

@@ -33,6 +33,7 @@ def keys(
     with options.open_database(database_url_file) as connection:
         found = key_usage.list_keys(connection)
         places = key_usage.envelopes_by_place(connection) if count else []
+        terms = key_usage.columns_by_generation(connection)
     counts = key_usage.totals(places)
     show_table(
         *("id", "kind", "data class", "generation", "state", "kek", "seals granted", "of limit"),
@@ -52,6 +53,10 @@ def keys(
     )
     for usage in places:
         say(f"key {usage.key_id}: {usage.place}: {usage.count:,}")
+    for key in found:
+        if key.kind == "index":
+            columns = ", ".join(terms.get(key.generation, []))
+            say(f"key {key.id}, index generation {key.generation}: {columns or 'no column'}")
     for key in found:
         age = datetime.now(UTC) - (key.activated_at or key.created_at)
         if key.kind == "dek" and key.state == "active" and age > ROTATE_AFTER:

@@ -75,7 +75,7 @@ def run(
     with options.open_database(database_url_file) as connection:
         if dry_run:
             with readable_errors(f"looking at {name}"):
-                _preview(checks.assess(connection, target, checks.facts(connection, target)), name)
+                preview(checks.assess(connection, target, checks.facts(connection, target)), name)
             return
         with options.open_store(database_url_file, policy) as store:
             try:
@@ -102,7 +102,15 @@ def run(
                 note(f"stopped; nothing is lost, and applications go on. To go on from here: {command}")
                 note(f"to leave the column as it is: {command} --abandon")
                 raise typer.Exit(INTERRUPTED) from None
-    _show(done, is_sealing=is_sealing)
+    show(done, "sealed" if is_sealing else "plain again")
+    if is_sealing:
+        note(
+            "note: what was plaintext until now may still be in free space of the table's blocks until it is used anew"
+            " (VACUUM FULL at a quiet time takes it away), in old WAL, backups, replication slots and free disk blocks"
+        )
+        note("note: now take `phase` out of the rule, and reload the proxies (SIGHUP)")
+    else:
+        note("note: now remove the rule, and reload the proxies (SIGHUP)")
 
 
 @contextlib.contextmanager
@@ -111,7 +119,8 @@ def _helper(url_file: Path | None, policy: Policy) -> Iterator[tuple[psycopg.Con
         yield connection, store
 
 
-def _preview(assessment: Assessment, name: str) -> None:
+def preview(assessment: Assessment, name: str) -> None:
+    """Say what would become of a column. Raises Exit when something is in the way."""
     say(name)
     for reason in assessment.obstacles:
         say(f"  in the way: {reason}")
@@ -123,9 +132,9 @@ def _preview(assessment: Assessment, name: str) -> None:
         raise typer.Exit(2)
 
 
-def _show(done: Outcome, *, is_sealing: bool) -> None:
+def show(done: Outcome, what: str) -> None:
+    """Say what was done with a column."""
     name = done.move.qualified_name
-    what = "sealed" if is_sealing else "plain again"
     say(f"{what}: {name} (id {done.move.column_id}), {done.values:,} values in {done.seconds:.1f} s of this run")
     if done.indexes:
         say(f"  indexes: {', '.join(done.indexes)}")
@@ -138,16 +147,8 @@ def _show(done: Outcome, *, is_sealing: bool) -> None:
             " its constraints by a scan, which keeps writers out. At a quiet time: "
             + " ".join(f"ALTER DOMAIN {domain} VALIDATE CONSTRAINT {constraint};" for constraint in done.unproved)
         )
-    if is_sealing and done.older:
+    if done.move.is_sealing and done.older:
         note(
             f"warning: dead rows with old values are kept for {', '.join(done.older)}; when that has ended:"
             f" VACUUM {done.move.qualified_table}"
         )
-    if is_sealing:
-        note(
-            "note: what was plaintext until now may still be in free space of the table's blocks until it is used anew"
-            " (VACUUM FULL at a quiet time takes it away), in old WAL, backups, replication slots and free disk blocks"
-        )
-        note("note: now take `phase` out of the rule, and reload the proxies (SIGHUP)")
-    else:
-        note("note: now remove the rule, and reload the proxies (SIGHUP)")

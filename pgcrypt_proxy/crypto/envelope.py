@@ -93,6 +93,11 @@ def malformed() -> OpenError:
     )
 
 
+def term_byte(term_flags: int, generation: int) -> int:
+    """The flags byte of envelopes with these terms under the index key of that generation."""
+    return term_flags | (generation % 16 << GENERATION_SHIFT if term_flags else 0)
+
+
 def header(flags: int, key_id: int, terms: tuple[bytes, ...] = ()) -> bytes:
     """Everything before the nonce."""
     return _HEADER.pack(VERSION, flags, key_id) + b"".join(terms)

@@ -86,7 +86,6 @@ class Keyring:
         keyring_id: bytes,
         deks: Mapping[int, _Dek],
         terms: Mapping[int, TermMaker],
-        active_index: int | None,
         destroyed: frozenset[int],
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -96,7 +95,6 @@ class Keyring:
         self._deks = dict(deks)
         self._active = {(d.record.data_class, d.record.tenant): d for d in deks.values() if d.record.state == "active"}
         self._terms = dict(terms)
-        self._active_index = active_index
         self._destroyed = destroyed
         self._clock = clock
         self.expires_at = clock() + ttl_s
@@ -122,7 +120,6 @@ class Keyring:
             raise ValueError("a keyring id has 16 bytes")
         deks: dict[int, _Dek] = {}
         terms: dict[int, TermMaker] = {}
-        active_index: int | None = None
         destroyed = set()
         for record in records:
             if record.state == "destroyed" or record.wrapped is None:
@@ -136,9 +133,7 @@ class Keyring:
                 deks[record.id] = _Dek(record, AESGCM(material), native)
             else:
                 terms[record.generation] = TermMaker(SecretKey(material))
-                if record.state == "active":
-                    active_index = record.generation
-        made = cls(keyring_id, deks, terms, active_index, frozenset(destroyed), clock=clock, ttl_s=ttl_s)
+        made = cls(keyring_id, deks, terms, frozenset(destroyed), clock=clock, ttl_s=ttl_s)
         made.expires_at = started + ttl_s
         return made
 
@@ -218,16 +213,26 @@ class Keyring:
             aad = self._aads[context] = context.aad(self.keyring_id)
         return aad
 
-    def seal(self, context: SealContext, plaintext: bytes, terms: Sequence[bytes] = (), flags: int = 0) -> bytes:
+    def seal(
+        self,
+        context: SealContext,
+        plaintext: bytes,
+        terms: Sequence[bytes] = (),
+        flags: int = 0,
+        index_generation: int = 0,
+    ) -> bytes:
         """The envelope of `plaintext`. `terms` in the order of their `flags` (FLAG_EQ, FLAG_EQCI).
 
-        Raises KeyUnavailable (no active DEK, time over) and SealError (usage limit).
+        `index_generation` is of the index key that made them. Raises KeyUnavailable (no such key, no active DEK,
+        time over) and SealError (usage limit).
         """
         now = self._check_time()
         if flags & ~envelope.TERM_FLAGS or len(terms) != flags.bit_count():
             raise SealError("flags and index terms do not agree")
         if any(len(term) != envelope.TERM_LENGTH for term in terms):
             raise SealError("an index term has 16 bytes")
+        if flags:
+            self._index_key(index_generation)
         dek = self._active.get((context.data_class, context.tenant))
         if dek is None:
             raise KeyUnavailable(
@@ -246,9 +251,7 @@ class Keyring:
                 hint="The proxy asks the database for that all the time; try again.",
             )
         dek.granted -= 1
-        if flags:
-            flags |= (self._index_generation() % 16) << envelope.GENERATION_SHIFT
-        head = envelope.header(flags, dek.record.id, tuple(terms))
+        head = envelope.header(envelope.term_byte(flags, index_generation), dek.record.id, tuple(terms))
         nonce = fresh_nonce()
         if dek.native is not None:
             sealed: bytes = dek.native.seal(head, nonce, plaintext, self._aad(context))
@@ -290,22 +293,31 @@ class Keyring:
 
     # -- terms
 
-    def _index_generation(self) -> int:
-        if self._active_index is None:
-            raise KeyUnavailable("there is no active index key", hint="Run: pgcrypt-proxy init")
-        return self._active_index
+    @property
+    def index_generations(self) -> frozenset[int]:
+        """The generations of the index keys that it holds."""
+        return frozenset(self._terms)
 
-    def equality_term(self, index_domain: str, equality_key: bytes) -> bytes:
-        """The 16-byte term of a value's equality class under the active index key."""
-        return self._term("eq", index_domain, equality_key)
+    def _index_key(self, generation: int) -> TermMaker:
+        maker = self._terms.get(generation)
+        if maker is None:
+            raise KeyUnavailable(
+                f"the index key of generation {generation} is not available",
+                hint="It was destroyed, or is new and on its way here: the statement can be tried again.",
+            )
+        return maker
 
-    def casefold_term(self, index_domain: str, casefold_key: bytes) -> bytes:
-        """The 16-byte term of a value's case-folded form under the active index key."""
-        return self._term("eqci", index_domain, casefold_key)
+    def equality_term(self, index_domain: str, equality_key: bytes, generation: int) -> bytes:
+        """The 16-byte term of a value's equality class under the index key of that generation."""
+        return self._term("eq", index_domain, equality_key, generation)
 
-    def _term(self, mode: str, index_domain: str, key_material: bytes) -> bytes:
+    def casefold_term(self, index_domain: str, casefold_key: bytes, generation: int) -> bytes:
+        """The 16-byte term of a value's case-folded form under the index key of that generation."""
+        return self._term("eqci", index_domain, casefold_key, generation)
+
+    def _term(self, mode: str, index_domain: str, key_material: bytes, generation: int) -> bytes:
         self._check_time()
-        return self._terms[self._index_generation()].term(mode, index_domain, key_material)
+        return self._index_key(generation).term(mode, index_domain, key_material)
 
     # -- the end
 

@@ -1,4 +1,4 @@
-"""What the phases of rules allow: columns that are plain for now, and columns on their way (ADR 0013).
+"""What the phases of rules allow: columns that are plain for now, and columns on their way (ADR 0013, 0014).
 
 A database by itself must not be able to bring it about that plain values pass:
 a move counts only where the rule of its column says so. Pure; knows rules and rows.
@@ -6,16 +6,16 @@ a move counts only where the rule of its column says so. Pure; knows rules and r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from pgcrypt_proxy.ops.catalog_queries import CatalogRows
-from pgcrypt_proxy.policy.model import OPENING, SEALING, Rule
+from pgcrypt_proxy.policy.model import OPENING, REINDEXING, SEALING, Rule
 from pgcrypt_proxy.sql.catalog import Move, ProtectedColumn
 
 #: States of pgcrypt.moves in which the column that applications use has not changed yet.
 _UNDER_WAY = frozenset({"filling", "switching"})
-_PHASES = {"seal": SEALING, "open": OPENING}
-_WORDS = {"seal": "being sealed", "open": "being made plain"}
+_PHASES = {"seal": SEALING, "open": OPENING, "reindex": REINDEXING}
+_WORDS = {"seal": "being sealed", "open": "being made plain", "reindex": "being reindexed"}
 
 
 def moves(
@@ -43,6 +43,19 @@ def moves(
         move = Move(row.column_id, row.state, row.column_name)
         found[row.relation_oid] = (*found.get(row.relation_oid, ()), move)
     return found
+
+
+def check_generations(columns: Iterable[ProtectedColumn], problems: list[str]) -> None:
+    """Terms of one index domain are compared with each other, wherever they are: all must be of one generation."""
+    first: dict[str, ProtectedColumn] = {}
+    for column in columns:
+        other = first.setdefault(column.index_domain, column) if column.is_armed and column.search else column
+        if other.index_generation != column.index_generation:
+            problems.append(
+                f"{other.qualified_name} and {column.qualified_name} share index domain {column.index_domain}, and have"
+                f" terms of index key generations {other.index_generation} and {column.index_generation}: restore both"
+                " from the same backup"
+            )
 
 
 def plain_notes(rules: Mapping[str, Rule], plain: Mapping[tuple[int, int], ProtectedColumn]) -> Iterator[str]:

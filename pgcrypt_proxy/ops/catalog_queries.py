@@ -39,7 +39,7 @@ WHERE n.nspname = 'pgcrypt' AND t.typtype = 'd' AND t.typname ~ '^sealed_[0-9]{1
 """
 
 PROTECTED_COLUMNS = """
-SELECT id, logical_type, data_class, search, index_domain, schema_name, table_name, column_name
+SELECT id, logical_type, data_class, search, index_domain, schema_name, table_name, column_name, index_generation
 FROM pgcrypt.columns
 """
 
@@ -166,11 +166,12 @@ class ColumnRow:
     search: frozenset[str]
     index_domain: str
     named: tuple[str, str, str]
+    index_generation: int
 
 
 @dataclass(frozen=True, slots=True)
 class MoveRow:
-    """A column that is being sealed or made plain online. `state`: filling, switching or scrubbing."""
+    """A column that is being sealed, made plain or reindexed online. `state`: filling, switching or scrubbing."""
 
     column_id: int
     relation_oid: int
@@ -237,7 +238,7 @@ def fetch(connection: psycopg.Connection) -> CatalogRows:
     """Read everything in one snapshot. Raises ConfigError when the database is not initialised."""
     with readable_errors("reading the catalog"), snapshot(connection):
         columns = {
-            row[0]: ColumnRow(row[0], row[1], row[2], frozenset(row[3]), row[4], (row[5], row[6], row[7]))
+            row[0]: ColumnRow(row[0], row[1], row[2], frozenset(row[3]), row[4], (row[5], row[6], row[7]), row[8])
             for row in connection.execute(PROTECTED_COLUMNS)
         }
         return CatalogRows(

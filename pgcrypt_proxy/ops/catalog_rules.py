@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pgcrypt_proxy.errors import InvalidValue, PolicyError
 from pgcrypt_proxy.ops import catalog_phases
 from pgcrypt_proxy.ops.catalog_queries import CatalogRows, ColumnRow, RelationRow
-from pgcrypt_proxy.policy.model import EQUALITY, SEALED, SEALING, Policy, Rule
+from pgcrypt_proxy.policy.model import EQUALITY, OPENING, SEALING, Policy, Rule
 from pgcrypt_proxy.sql.catalog import Move, ProtectedColumn, is_hidden
 from pgcrypt_proxy.values.codec import has_equality
 from pgcrypt_proxy.values.database_types import DatabaseTypes
@@ -73,7 +73,7 @@ def join(policy: Policy, rows: CatalogRows) -> Joined:
             rule = rules.get((relation.schema, relation.name, name))
             if column_id is None:
                 if rule is not None:
-                    columns = joined.protected if rule.phase == SEALED else joined.plain
+                    columns = joined.plain if rule.phase in (SEALING, OPENING) else joined.protected
                     columns[relation.oid, number] = _column_of(rule, rows.types, relation.oid, number)
                 continue
             row = rows.columns.get(column_id)
@@ -85,6 +85,7 @@ def join(policy: Policy, rows: CatalogRows) -> Joined:
             armed = _armed(rule, relation, name, number, type_oid, row, joined, rows.types)
             if armed is not None:
                 joined.protected[relation.oid, number] = armed
+    catalog_phases.check_generations(joined.protected.values(), joined.problems)
     joined.moving = catalog_phases.moves(rules, rows, joined.problems)
     _absent(policy.rules, relations, joined)
     _find_ruled(rules, rows, joined)
@@ -219,6 +220,7 @@ def _armed(
         data_class=row.data_class,
         search=row.search,
         index_domain=row.index_domain,
+        index_generation=row.index_generation,
     )
 
 
@@ -304,7 +306,13 @@ def _find_ruled(rules: Mapping[tuple[str, str, str], Rule], rows: CatalogRows, j
             for row in sorted(rows.columns.values(), key=lambda row: row.id):
                 is_free = row.named == where and row.id in domains and row.id not in taken
                 if is_free and _fits(rule, row, rows.types):
-                    column = replace(column, id=row.id, domain_oid=domains[row.id], is_armed=where not in present)
+                    column = replace(
+                        column,
+                        id=row.id,
+                        domain_oid=domains[row.id],
+                        is_armed=where not in present,
+                        index_generation=row.index_generation,
+                    )
         joined.ruled[where] = column
 
 

@@ -106,6 +106,15 @@ def assess_unprotect(facts: ColumnFacts, search: frozenset[str]) -> Assessment:
     return found
 
 
+def assess_reindex(facts: ColumnFacts) -> Assessment:
+    """What stands in the way of giving this sealed column's values other terms, and what becomes of its indexes."""
+    found = Assessment()
+    _check_table(facts, found)
+    _check_dependents(facts, found)
+    _convert(facts, found, lambda index: index_conversion.to_other_terms(facts, index))
+    return found
+
+
 def term_flags(search: frozenset[str]) -> int:
     """The flags of every envelope in a column with these search modes."""
     return sum(flag for mode, _, flag in TERMS if mode in search)

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -102,12 +102,23 @@ def to_values(facts: ColumnFacts, index: IndexFacts, search: frozenset[str]) -> 
     """What becomes of `index` when the column, which has these terms, is plain again."""
     column = quoted(facts.name)
     fold = "upper" if "equality_upper" in search else "lower"
+    return _of_terms(facts, index, {"eq": column, "eqci": f"pg_catalog.{fold}({column})"})
+
+
+def to_other_terms(facts: ColumnFacts, index: IndexFacts) -> Conversion | Obstacle:
+    """What becomes of `index` when the column's values have other terms: the same, over the column of that name."""
+    column = quoted(facts.name)
+    return _of_terms(facts, index, {function: f"pgcrypt.{function}({column})" for function in ("eq", "eqci")})
+
+
+def _of_terms(facts: ColumnFacts, index: IndexFacts, instead: Mapping[str, str]) -> Conversion | Obstacle:
+    """`index`, with something else in place of each of the column's terms."""
     call = re.compile(rf"pgcrypt\.(eq|eqci)\(\(?{re.escape(facts.identifier)}\)?(::bytea)?\)")
 
     def value(found: IndexKey) -> str | Obstacle | None:
         term = call.fullmatch(found.text)
         if term is not None:
-            return column if term[1] == "eq" else f"pg_catalog.{fold}({column})"
+            return instead[term[1]]
         if found.number == facts.number or (found.number == 0 and _mentions(found.text, facts.identifier)):
             return Obstacle(f"index {index.name} uses {facts.name} as ciphertext", "drop it first")
         return None

@@ -16,7 +16,12 @@ from pgcrypt_proxy.errors import ConfigError
 from pgcrypt_proxy.ops.connect import readable_errors
 
 #: (version, file): the steps from nothing to the newest version. Files are never changed, only added.
-MIGRATIONS: tuple[tuple[int, str], ...] = ((1, "schema.sql"), (2, "schema_2.sql"), (3, "schema_3.sql"))
+MIGRATIONS: tuple[tuple[int, str], ...] = (
+    (1, "schema.sql"),
+    (2, "schema_2.sql"),
+    (3, "schema_3.sql"),
+    (4, "schema_4.sql"),
+)
 SCHEMA_VERSION = MIGRATIONS[-1][0]
 
 EVENT_TRIGGER_FILE = "event_trigger.sql"

@@ -1,10 +1,11 @@
-"""Destroys a retired DEK once the database itself proves that no envelope needs it.
+"""Destroys a retired key once the database itself proves that nothing needs it.
 
 The proof is a constraint on domain `pgcrypt.sealed` (and on those that are not over it) that no value names the key:
 added unchecked first, so that from then on nothing new can name it, not even an
 envelope that was made long ago and waits in a prepared statement; then, when all
 transactions that began before have ended, checked against every stored value.
-It stays, and keeps old envelopes from coming back.
+It stays, and keeps old envelopes from coming back. An index key is needed as long as `pgcrypt.columns`
+has a type for terms under it: types take no others.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pgcrypt_proxy.errors import ConfigError
 from pgcrypt_proxy.ops import audit, key_usage, sealed_types
 from pgcrypt_proxy.ops.connect import readable_errors
 from pgcrypt_proxy.ops.install import INSTALL_LOCK
+from pgcrypt_proxy.ops.key_usage import KeyUsage
 
 POLL_S = 0.1
 LOCK_TIMEOUT_S = 5.0
@@ -39,8 +41,9 @@ def check(connection: psycopg.Connection, key_id: int) -> None:
     key = found[0]
     if key.state == "destroyed":
         raise ConfigError(f"key {key_id} is destroyed already")
-    if key.kind != "dek":
-        raise ConfigError(f"key {key_id} is an index key: every index term needs it")
+    if key.kind == "index":
+        _check_index_key(connection, key)
+        return
     if key.state == "active":
         raise ConfigError(
             f"key {key_id} is active", hint=f"First: pgcrypt-proxy rotate dek --data-class {key.data_class}"
@@ -55,6 +58,19 @@ def check(connection: psycopg.Connection, key_id: int) -> None:
         )
 
 
+def _check_index_key(connection: psycopg.Connection, key: KeyUsage) -> None:
+    if key.state == "active":
+        raise ConfigError(f"key {key.id} is the active index key", hint="First: pgcrypt-proxy rotate index")
+    columns = key_usage.columns_by_generation(connection).get(key.generation, [])
+    if columns:
+        raise ConfigError(
+            f"key {key.id} is needed by the index terms of {len(columns)} columns",
+            detail="\n".join(columns),
+            hint="Give them terms under the active index key first: pgcrypt-proxy rotate index",
+            sqlstate="55006",
+        )
+
+
 def destroy(
     connection: psycopg.Connection, key_id: int, *, wait_s: float = 60.0, sleep: Callable[[float], None] = time.sleep
 ) -> None:
@@ -63,6 +79,9 @@ def destroy(
     `wait_s`: how long transactions that are under way may take to end.
     """
     check(connection, key_id)
+    if any(key.id == key_id and key.kind == "index" for key in key_usage.list_keys(connection)):
+        _destroy_index_key(connection, key_id)
+        return
     name = f"key_{key_id}_is_destroyed"
     with readable_errors(f"destroying key {key_id}"):
         _refuse_new_values(connection, key_id, name)
@@ -73,6 +92,32 @@ def destroy(
             for domain in sealed_types.bases(connection):
                 connection.execute(f"ALTER DOMAIN {domain} DROP CONSTRAINT IF EXISTS {name}".encode())
             raise
+
+
+def _destroy_index_key(connection: psycopg.Connection, key_id: int) -> None:
+    try:
+        with readable_errors(f"destroying key {key_id}"), connection.transaction():
+            connection.execute("SET LOCAL synchronous_commit = on")
+            connection.execute(f"SET LOCAL lock_timeout = {int(LOCK_TIMEOUT_S * 1000)}".encode())
+            # whoever is making a type for terms under it holds this lock
+            connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(%s)", [sealed_types.INDEX_DOMAIN_LOCK])
+            check(connection, key_id)
+            _remove(connection, key_id, "no column has terms under it")
+    except pg_errors.LockNotAvailable:
+        raise ConfigError(
+            "a column is being protected", hint="Try again when that has ended.", sqlstate="55P03"
+        ) from None
+
+
+def _remove(connection: psycopg.Connection, key_id: int, why: str) -> None:
+    done = connection.execute(
+        "UPDATE pgcrypt.keyring SET state = 'destroyed', wrapped = NULL, destroyed_at = pg_catalog.now(),"
+        " destroyed_by = session_user || ' ' || %s::text WHERE id = %s AND state = 'retired'",
+        [audit.actor(), key_id],
+    )
+    if done.rowcount != 1:
+        raise ConfigError(f"key {key_id} was changed by somebody else meanwhile", sqlstate="55006")
+    audit.record(connection, audit.DESTROYED, key_id, why)
 
 
 def _refuse_new_values(connection: psycopg.Connection, key_id: int, name: str) -> None:
@@ -114,14 +159,7 @@ def _prove_and_destroy(connection: psycopg.Connection, key_id: int, name: str) -
             connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(%s)", [INSTALL_LOCK])
             for domain in sealed_types.bases(connection):
                 connection.execute(f"ALTER DOMAIN {domain} VALIDATE CONSTRAINT {name}".encode())
-            done = connection.execute(
-                "UPDATE pgcrypt.keyring SET state = 'destroyed', wrapped = NULL, destroyed_at = pg_catalog.now(),"
-                " destroyed_by = session_user || ' ' || %s::text WHERE id = %s AND kind = 'dek' AND state = 'retired'",
-                [audit.actor(), key_id],
-            )
-            if done.rowcount != 1:
-                raise ConfigError(f"key {key_id} was changed by somebody else meanwhile", sqlstate="55006")
-            audit.record(connection, audit.DESTROYED, key_id, "no stored envelope names it")
+            _remove(connection, key_id, "no stored envelope names it")
     except pg_errors.CheckViolation:
         raise ConfigError(
             f"key {key_id} is needed by envelopes that were stored just now", hint="Try again.", sqlstate="55006"

@@ -1,4 +1,4 @@
-"""Rotation: a new DEK for new values, or a new KEK around all keys.
+"""Rotation: a new DEK for new values, a new index key for columns to come, or a new KEK around all keys.
 
 After `rotate_deks` no value is sealed under an old DEK any more, by anybody: proxies
 seal on a lease that they renew only while the database says that their key is
@@ -74,6 +74,17 @@ def rotate_deks(
     if rotated:
         sleep(LET_GO_S)
     return rotated
+
+
+def rotate_index_key(store: KeyringStore) -> int:
+    """A new index key, for columns to come and for `ops.online.reindex`; its generation. Raises KeyUnavailable."""
+    store.ensure_keys(())
+    with readable_errors("rotating the index key"), store.connection.transaction():
+        store.connection.execute("SET LOCAL synchronous_commit = on")
+        store.lock()
+        new = store.new_key("index", "")
+        store.roll(new, "by command")
+    return new.generation
 
 
 def rotate_kek(store: KeyringStore) -> int:

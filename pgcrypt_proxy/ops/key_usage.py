@@ -24,6 +24,20 @@ WHERE NOT a.attisdropped AND t.typtype = 'd' AND ('pgcrypt.sealed'::regtype IN (
 ORDER BY 1, 2, a.attnum
 """
 
+# A type that waits for its column has the name that the rule gave.
+_TERMS = """
+SELECT DISTINCT c.index_generation,
+       COALESCE(n.nspname || '.' || r.relname || '.' || a.attname,
+                c.schema_name || '.' || c.table_name || '.' || c.column_name)
+FROM pgcrypt.columns c
+LEFT JOIN (pg_catalog.pg_attribute a
+           JOIN pg_catalog.pg_class r ON r.oid = a.attrelid AND r.relkind IN ('r', 'p', 'f', 'm')
+           JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace)
+    ON a.atttypid = pg_catalog.to_regtype('pgcrypt.sealed_' || c.id) AND NOT a.attisdropped
+WHERE c.search <> '{}'
+ORDER BY 1, 2
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class KeyUsage:
@@ -83,6 +97,15 @@ def envelopes_by_place(connection: psycopg.Connection) -> list[PlaceUsage]:
                 f" FROM ONLY {quoted(schema, table)} WHERE {name} IS NOT NULL GROUP BY 1 ORDER BY 1".encode()
             ).fetchall()
         found += [PlaceUsage(int.from_bytes(key_id, "big"), place, count) for key_id, count in rows]
+    return found
+
+
+def columns_by_generation(connection: psycopg.Connection) -> dict[int, list[str]]:
+    """The columns with index terms (schema.table.column), by the generation of the index key; also those to come."""
+    found: dict[int, list[str]] = {}
+    with readable_errors("looking for columns with index terms"):
+        for generation, place in connection.execute(_TERMS):
+            found.setdefault(generation, []).append(place)
     return found
 
 

@@ -232,16 +232,17 @@ class KeyringStore:
         return NewKey(kind, data_class, row[0], make_wrapped(self.providers.current, context))
 
     def roll(self, new: NewKey, reason: str) -> tuple[int, int]:
-        """Retire the active DEK of the new key's data class and store the new one; the ids of both."""
+        """Retire the active key of the new key's kind and data class and store the new one; the ids of both."""
         row = self.connection.execute(
             "UPDATE pgcrypt.keyring SET state = 'retired', retired_at = pg_catalog.now(),"
             " retired_by = session_user || ' ' || %s::text"
-            " WHERE kind = 'dek' AND data_class = %s AND tenant = '' AND state = 'active' RETURNING id",
-            [audit.actor(), new.data_class],
+            " WHERE kind = %s AND data_class = %s AND tenant = '' AND state = 'active' RETURNING id",
+            [audit.actor(), new.kind, new.data_class],
         ).fetchone()
         assert row is not None, "only an active key is rolled"
         made = self._store(new)
-        detail = f"data class {new.data_class}: key {made} follows, {reason}"
+        what = f"data class {new.data_class}" if new.kind == "dek" else "index key"
+        detail = f"{what}: key {made} follows, {reason}"
         audit.record(self.connection, audit.ROTATED, row[0], detail)
         return int(row[0]), made
 

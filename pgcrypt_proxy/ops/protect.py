@@ -105,8 +105,8 @@ def protect(
         _raise_obstacles("protected", facts, assessment, rows, options)
         assert rows is not None
         hold_active_keys(connection)
-        keyring = store.unlock_with_grants({rule.data_class: rows})
         column = _new_column(connection, facts, rule)
+        keyring = store.unlock_with_grants({rule.data_class: rows})
         values = values_of(keyring)
         use = ParameterUse(0, Use.SEAL, column)
 
@@ -226,9 +226,8 @@ def _refuse_moving(connection: psycopg.Connection, schema: str, table: str, colu
     with readable_errors("looking for columns on their way"):
         move = moves.find(connection, schema, table, column)
     if move is not None:
-        way = "protect" if move.is_sealing else "unprotect"
         raise ConfigError(
-            f"{move.qualified_name} is on its way by {way} --online",
+            f"{move.qualified_name} is on its way by {move.command}",
             hint="Run that to its end, or with --abandon, first.",
             sqlstate="55000",
         )
@@ -280,19 +279,7 @@ def _new_column(connection: psycopg.Connection, facts: ColumnFacts, rule: Rule) 
     """Give the column its immutable id and its domain."""
     logical = logical_type(rule, catalog_queries.fetch_types(connection))
     column_id = sealed_types.claim(connection, rule, logical)
-    return ProtectedColumn(
-        id=column_id,
-        schema=facts.schema,
-        table=facts.table,
-        name=facts.name,
-        relation_oid=facts.relation_oid,
-        attribute_number=facts.number,
-        domain_oid=0,
-        type=logical,
-        data_class=rule.data_class,
-        search=rule.search,
-        index_domain=rule.index_domain,
-    )
+    return sealed_types.column(connection, column_id, (facts.schema, facts.table, facts.name), facts.relation_oid)
 
 
 def values_of(keyring: Keyring) -> Values:

@@ -224,7 +224,8 @@ class _Column:
     def _sealed(self, keyring: Keyring, old: bytes, plaintext: bytes) -> bytes:
         """The same terms under the same index key, which stays."""
         parsed = envelope.parse(old)
-        made = keyring.seal(self._context, plaintext, parsed.terms, parsed.flags & envelope.TERM_FLAGS)
+        flags, generation = parsed.flags & envelope.TERM_FLAGS, self._column.index_generation
+        made = keyring.seal(self._context, plaintext, parsed.terms, flags, generation)
         if made[1] != old[1]:
             raise PgcryptError("the index terms of a value are of another index key")
         return made

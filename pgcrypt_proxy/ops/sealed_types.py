@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import psycopg
 
+from pgcrypt_proxy.crypto.envelope import term_byte
 from pgcrypt_proxy.errors import ConfigError
 from pgcrypt_proxy.ops import catalog_queries, catalog_rules, folding
 from pgcrypt_proxy.ops.catalog_rules import logical_type
@@ -21,6 +22,9 @@ from pgcrypt_proxy.policy.model import Policy, Rule
 from pgcrypt_proxy.sql.catalog import Catalog, ProtectedColumn
 from pgcrypt_proxy.values.types import LogicalType
 
+#: Who makes a type of some index domain holds it shared; the number is arbitrary and the product's own.
+INDEX_DOMAIN_LOCK = 0x7067636E
+
 _FREE = """
 SELECT c.id
 FROM pgcrypt.columns c
@@ -28,6 +32,7 @@ JOIN pg_catalog.pg_type t ON t.typname = 'sealed_' || c.id
 JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace AND n.nspname = 'pgcrypt'
 WHERE (c.schema_name, c.table_name, c.column_name) = (%s, %s, %s)
   AND (c.logical_type, c.data_class, c.index_domain) = (%s, %s, %s) AND c.search = %s::text[]
+  AND c.index_generation = %s
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.atttypid = t.oid AND NOT a.attisdropped)
 ORDER BY c.id DESC LIMIT 1
 """
@@ -44,6 +49,35 @@ WHERE n.nspname = 'pgcrypt' AND t.typtype = 'd' AND t.typname ~ '^sealed_[0-9]{1
   AND t.typbasetype = 'pg_catalog.bytea'::regtype
 ORDER BY 1
 """
+_ID_OF = """
+SELECT pg_catalog.substr(t.typname, 8)::int
+FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_type t ON t.oid = a.atttypid AND t.typname ~ '^sealed_[0-9]{1,9}$'
+JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace AND n.nspname = 'pgcrypt'
+WHERE a.attrelid = %s::bigint::oid AND a.attname = %s AND NOT a.attisdropped
+"""
+_TURN_WAITING = """
+UPDATE pgcrypt.columns c SET index_generation = %(generation)s
+WHERE c.search <> '{}' AND c.index_domain = %(domain)s AND c.index_generation <> %(generation)s
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE NOT a.attisdropped
+                  AND a.atttypid = pg_catalog.to_regtype('pgcrypt.sealed_' || c.id))
+RETURNING c.id, pg_catalog.to_regtype('pgcrypt.sealed_' || c.id) IS NOT NULL
+"""
+_LEFT_BEHIND = """
+SELECT id FROM pgcrypt.columns
+WHERE search <> '{}' AND index_domain = %(domain)s AND index_generation <> %(generation)s
+"""
+#: Terms of one index domain are compared with each other: all of its columns have the same generation.
+_GENERATION = """
+SELECT COALESCE(
+    (SELECT pg_catalog.max(c.index_generation) FROM pgcrypt.columns c WHERE c.search <> '{}' AND c.index_domain = %s),
+    pg_catalog.max(k.generation) FILTER (WHERE k.state = 'active'), pg_catalog.max(k.generation) + 1, 1)
+FROM pgcrypt.keyring k WHERE k.kind = 'index'
+"""
+_IS_REINDEXED = """
+SELECT FROM pgcrypt.moves m JOIN pgcrypt.columns c ON c.id = m.column_id
+WHERE m.direction = 'reindex' AND m.state <> 'scrubbing' AND c.index_domain = %s
+"""
 
 
 def name(column_id: int) -> str:
@@ -56,16 +90,14 @@ def claim(connection: psycopg.Connection, rule: Rule, logical: LogicalType) -> i
 
     Needs a transaction.
     """
-    search = sorted(rule.search)
-    named = [rule.schema, rule.table, rule.column]
-    kind = [logical.sql, rule.data_class, rule.index_domain]
-    free = connection.execute(_FREE, [*named, *kind, search]).fetchone()
+    row = _row(connection, rule, logical)
+    free = connection.execute(_FREE, row).fetchone()
     if free is not None:
         return int(free[0])
-    column_id = _insert(connection, [*named, *kind, search])
+    column_id = _insert(connection, row)
     domain = name(column_id)
     connection.execute(
-        f"CREATE DOMAIN {domain} AS pgcrypt.sealed CONSTRAINT has_terms {_has_terms(rule.search)}".encode()
+        f"CREATE DOMAIN {domain} AS pgcrypt.sealed CONSTRAINT has_terms {_has_terms(connection, column_id)}".encode()
     )
     connection.execute(f"GRANT USAGE ON DOMAIN {domain} TO PUBLIC".encode())
     return column_id
@@ -83,20 +115,37 @@ def claim_bare(connection: psycopg.Connection, rule: Rule, logical: LogicalType)
     ).fetchall()
     for (waiting,) in named:
         forget(connection, waiting)
-    column_id = _insert(
-        connection,
-        [rule.schema, rule.table, rule.column, logical.sql, rule.data_class, rule.index_domain, sorted(rule.search)],
-    )
+    return _bare(connection, _insert(connection, _row(connection, rule, logical)))
+
+
+def claim_anew(connection: psycopg.Connection, old_id: int, index_generation: int) -> int:
+    """As `claim_bare`, for the values of a sealed column with terms under another index key. Needs a transaction.
+
+    Until it ends nobody makes a type of an index domain, and behind it nobody one of this domain.
+    """
+    connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(%s)", [INDEX_DOMAIN_LOCK])
+    made = connection.execute(
+        "INSERT INTO pgcrypt.columns (schema_name, table_name, column_name, logical_type, data_class, index_domain,"
+        " search, index_generation) SELECT schema_name, table_name, column_name, logical_type, data_class,"
+        " index_domain, search, %s FROM pgcrypt.columns WHERE id = %s RETURNING id",
+        [index_generation, old_id],
+    ).fetchone()
+    if made is None:
+        raise ConfigError(f"pgcrypt.columns does not list column id {old_id}", sqlstate="55000")
+    return _bare(connection, int(made[0]))
+
+
+def _bare(connection: psycopg.Connection, column_id: int) -> int:
     connection.execute(f"CREATE DOMAIN {name(column_id)} AS pg_catalog.bytea".encode())
     connection.execute(f"GRANT USAGE ON DOMAIN {name(column_id)} TO PUBLIC".encode())
     return column_id
 
 
-def constrain(connection: psycopg.Connection, column_id: int, search: frozenset[str]) -> None:
+def constrain(connection: psycopg.Connection, column_id: int) -> None:
     """Give a bare type what `pgcrypt.sealed` checks, and that its envelopes have their terms. Needs a transaction."""
     connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(%s)", [INSTALL_LOCK])  # `destroy` adds constraints
     rows = connection.execute(_BASE_CONSTRAINTS).fetchall()
-    for constraint, check in [*rows, ("has_terms", _has_terms(search))]:
+    for constraint, check in [*rows, ("has_terms", _has_terms(connection, column_id))]:
         connection.execute(
             f"ALTER DOMAIN {name(column_id)} ADD CONSTRAINT {quoted(constraint)} {check} NOT VALID".encode()
         )
@@ -118,21 +167,95 @@ def forget(connection: psycopg.Connection, column_id: int) -> None:
         connection.execute("DELETE FROM pgcrypt.columns WHERE id = %s", [column_id])
 
 
+def settle_domain(connection: psycopg.Connection, index_domain: str, index_generation: int) -> None:
+    """From now on all terms of the domain are under that index key. Needs a transaction.
+
+    Types that wait for their columns are made so; a column that was just given one, and holds a value, fails that.
+    Raises ConfigError when another column has other terms.
+    """
+    domain = {"domain": index_domain, "generation": index_generation}
+    connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(%s)", [INDEX_DOMAIN_LOCK])
+    connection.execute("SELECT pg_catalog.pg_notify('pgcrypt_catalog', '')")
+    for column_id, has_type in connection.execute(_TURN_WAITING, domain).fetchall():
+        if has_type:
+            alter = f"ALTER DOMAIN {name(column_id)}"
+            connection.execute(f"{alter} DROP CONSTRAINT IF EXISTS has_terms".encode())
+            connection.execute(f"{alter} ADD CONSTRAINT has_terms {_has_terms(connection, column_id)}".encode())
+    left = connection.execute(_LEFT_BEHIND, domain).fetchone()
+    if left is not None:
+        raise ConfigError(
+            f"a column of type {name(left[0])} has terms under another index key in index domain {index_domain}",
+            sqlstate="55000",
+        )
+
+
+def _row(connection: psycopg.Connection, rule: Rule, logical: LogicalType) -> list[object]:
+    """What `pgcrypt.columns` says of a new column. Until the transaction ends its index domain is not reindexed."""
+    generation = 0
+    if rule.search:
+        connection.execute("SELECT pg_catalog.pg_advisory_xact_lock_shared(%s)", [INDEX_DOMAIN_LOCK])
+        if connection.execute(_IS_REINDEXED, [rule.index_domain]).fetchone() is not None:
+            raise ConfigError(
+                f"{rule.qualified_name}: index domain {rule.index_domain} is being reindexed",
+                hint="Let `pgcrypt-proxy rotate index` come to its end first.",
+                sqlstate="55006",
+            )
+        row = connection.execute(_GENERATION, [rule.index_domain]).fetchone()
+        assert row is not None
+        generation = int(row[0])
+    named = [rule.schema, rule.table, rule.column]
+    return [*named, logical.sql, rule.data_class, rule.index_domain, sorted(rule.search), generation]
+
+
 def _insert(connection: psycopg.Connection, row: list[object]) -> int:
     made = connection.execute(
         "INSERT INTO pgcrypt.columns"
-        " (schema_name, table_name, column_name, logical_type, data_class, index_domain, search)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING id",
+        " (schema_name, table_name, column_name, logical_type, data_class, index_domain, search, index_generation)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING id",
         row,
     ).fetchone()
     assert made is not None
     return int(made[0])
 
 
-def _has_terms(search: frozenset[str]) -> str:
-    return (
-        f"CHECK ((pg_catalog.get_byte(VALUE, 1) OPERATOR(pg_catalog.&) 15) OPERATOR(pg_catalog.=) {term_flags(search)})"
+def _has_terms(connection: psycopg.Connection, column_id: int) -> str:
+    """Just the column's terms, and under no other index key: what is sealed by a stale program is refused."""
+    row = connection.execute(
+        "SELECT search, index_generation FROM pgcrypt.columns WHERE id = %s", [column_id]
+    ).fetchone()
+    assert row is not None
+    flags = term_byte(term_flags(frozenset(row[0])), row[1])
+    return f"CHECK (pg_catalog.get_byte(VALUE, 1) OPERATOR(pg_catalog.=) {flags})"
+
+
+def column(
+    connection: psycopg.Connection, column_id: int, place: tuple[str, str, str], relation_oid: int
+) -> ProtectedColumn:
+    """The column at `place` as `pgcrypt.columns` says that it is sealed: good for values, not for plans."""
+    row = connection.execute(
+        "SELECT logical_type, data_class, search, index_domain, index_generation FROM pgcrypt.columns WHERE id = %s",
+        [column_id],
+    ).fetchone()
+    if row is None:
+        raise ConfigError(f"{'.'.join(place)}: pgcrypt.columns does not list column id {column_id}", sqlstate="55000")
+    return ProtectedColumn(
+        column_id,
+        *place,
+        relation_oid,
+        attribute_number=0,
+        domain_oid=0,
+        type=catalog_queries.fetch_types(connection).named(row[0]),
+        data_class=row[1],
+        search=frozenset(row[2]),
+        index_domain=row[3],
+        index_generation=row[4],
     )
+
+
+def id_of(connection: psycopg.Connection, relation_oid: int, column: str) -> int | None:
+    """The id of the sealed type of a table's column; None when that has another type."""
+    row = connection.execute(_ID_OF, [relation_oid, column]).fetchone()
+    return None if row is None else int(row[0])
 
 
 def lacking(catalog: Catalog) -> list[ProtectedColumn]:

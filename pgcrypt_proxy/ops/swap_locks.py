@@ -21,6 +21,7 @@ from pgcrypt_proxy.ops.connect import readable_errors
 #: The first key of each advisory lock, arbitrary and the product's own; the second is the table's OID. The engine's
 #: is one number, whose halves these are.
 PLANNING_LOCK, ENGINE_LOCK = 0x70676370, 0x7067636D
+ROTATION_LOCK = 0x7067636F
 LEASE_S = 3.0
 #: A lease is renewed when so much of it is gone.
 RENEW_AFTER_S = 0.5
@@ -34,7 +35,9 @@ SELECT w.schema_name, w.table_name, c.oid::bigint,
                    WHERE l.locktype = 'advisory' AND l.classid = %(engine)s::bigint::oid AND l.objid = c.oid
                      AND l.objsubid = 1 AND l.granted
                      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d
-                                       WHERE d.datname = pg_catalog.current_database()))
+                                       WHERE d.datname = pg_catalog.current_database())),
+       EXISTS (SELECT FROM pgcrypt.moves m
+               WHERE m.relation::oid = c.oid AND m.state = 'switching' AND m.direction = 'reindex')
 FROM ROWS FROM (pg_catalog.unnest(%(schemas)s::text[]), pg_catalog.unnest(%(tables)s::text[]))
     AS w (schema_name, table_name)
 JOIN pg_catalog.pg_namespace n ON n.nspname = w.schema_name
@@ -77,34 +80,35 @@ class SwapLocks:
         self._locked: dict[str, int] = {}  # by schema.table, the OID
         self._renewed_at = 0.0
 
-    def take(self, connection: psycopg.Connection, tables: Iterable[tuple[str, str]]) -> frozenset[str]:
+    def take(self, connection: psycopg.Connection, tables: Iterable[tuple[str, str]]) -> dict[str, bool]:
         """Lock these; returns the ones that no statement may use now: about to be swapped, or being swapped.
 
+        With each, whether it is swapped in one transaction with all others that are said to be so.
         What is read of the catalog afterwards holds until a lock is let go.
         """
         if connection is not self._connection:
             self._connection, self._locked, self._renewed_at = connection, {}, 0.0
         wanted = sorted(tables)
         if not wanted:
-            return frozenset()
-        held = set()
+            return {}
+        held: dict[str, bool] = {}
         with readable_errors("looking for columns that are on their way"):
             found = connection.execute(
                 _LOOK, {"engine": ENGINE_LOCK, "schemas": [s for s, _ in wanted], "tables": [t for _, t in wanted]}
             ).fetchall()
-            for schema, table, oid, is_switching in found:
+            for schema, table, oid, is_switching, is_together in found:
                 name = f"{schema}.{table}"
                 if self._locked.get(name) != oid:
                     row = None if is_switching else connection.execute(_TRY, [PLANNING_LOCK, oid]).fetchone()
                     if row is None or not row[0]:
-                        held.add(name)
+                        held[name] = is_together
                         continue
                     self._locked[name] = oid
                     self._renewed_at = 0.0
                 if is_switching:
-                    held.add(name)
+                    held[name] = is_together
             self._renew(connection)
-        return frozenset(held)
+        return held
 
     def let_go(self, connection: psycopg.Connection, tables: Collection[str]) -> None:
         """Give up the locks and leases of these, if they are held on this connection."""

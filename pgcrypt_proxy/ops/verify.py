@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
+from pgcrypt_proxy.crypto.envelope import term_byte
 from pgcrypt_proxy.errors import KeyUnavailable, PgcryptError
 from pgcrypt_proxy.ops import catalog_phases, catalog_queries, catalog_rules, column_rows
 from pgcrypt_proxy.ops.column_checks import term_flags
@@ -153,13 +154,15 @@ def _checks_form(checks: list[str]) -> bool:
     )
 
 
-def _is_armed(connection: psycopg.Connection, domain_oid: int, flags: int) -> bool:
+def _is_armed(connection: psycopg.Connection, column: ProtectedColumn) -> bool:
     """Whether the domain refuses what is no envelope, and envelopes without just these terms."""
-    row = connection.execute(_DOMAIN, [domain_oid]).fetchone()
+    row = connection.execute(_DOMAIN, [column.domain_oid]).fetchone()
     if row is None:
         return False
     is_over_sealed, is_bare, checks = row
-    has_terms = any("get_byte" in check and f"= {flags})" in check for check in checks)
+    # older than schema version 4: of whatever generation
+    wanted = (f", 1) = {_term_byte(column)})", f"& 15) = {term_flags(column.search)})")
+    has_terms = any("get_byte" in check and any(text in check for text in wanted) for check in checks)
     return has_terms and bool(is_over_sealed or (is_bare and _checks_form(checks)))
 
 
@@ -167,15 +170,14 @@ def _verify_column(
     connection: psycopg.Connection, opener: _Opener, column: ProtectedColumn, progress: Progress
 ) -> ColumnReport:
     report = ColumnReport(column.qualified_name)
-    flags = term_flags(column.search)
     with readable_errors(f"verifying {column.qualified_name}"):
-        if not _is_armed(connection, column.domain_oid, flags):
+        if not _is_armed(connection, column):
             report.problems.append(f"domain pgcrypt.sealed_{column.id} does not check the terms of its envelopes")
         blocks = _blocks(connection, column)
         for start in range(0, blocks, BLOCKS_PER_BATCH):
             values = opener.fresh()
             for batch in _stretch(connection, column, start, report):
-                _open_batch(values, column, flags, batch, report)
+                _open_batch(values, column, batch, report)
             progress(column.qualified_name, min(start + BLOCKS_PER_BATCH, blocks), blocks)
     return report
 
@@ -208,12 +210,17 @@ def _stretch(
         yield from column_rows.batches(connection, query)
 
 
-def _open_batch(values: Values, column: ProtectedColumn, flags: int, batch: list[Pair], report: ColumnReport) -> None:
+def _term_byte(column: ProtectedColumn) -> int:
+    return term_byte(term_flags(column.search), column.index_generation)
+
+
+def _open_batch(values: Values, column: ProtectedColumn, batch: list[Pair], report: ColumnReport) -> None:
     open_value = values.opener(column, 0)  # text form: the value must be one of the type, too
+    flags = _term_byte(column)
     for tid, envelope in batch:
         try:
             open_value(b"\\x" + envelope.hex().encode())
-            is_good = envelope[1] & 15 == flags
+            is_good = envelope[1] == flags
         except KeyUnavailable:
             if values.keyring.is_expired:
                 raise

@@ -19,6 +19,7 @@ from pgcrypt_proxy.policy.model import (
     EQUALITY_CASEFOLD,
     EQUALITY_UPPER,
     OPENING,
+    REINDEXING,
     SEALED,
     SEALING,
     KeyringSettings,
@@ -31,7 +32,7 @@ FILE_KEYS = ("version", "keyring", "defaults", "columns", "safe_functions")
 COLUMN_KEYS = ("table", "column", "type", "search", "index_domain", "data_class", "phase")
 #: Keys and modes that are planned: refused by name, so that nobody believes them in force.
 FUTURE_COLUMN_KEYS = ("readers", "mask", "tenant")
-PHASES = (SEALED, SEALING, OPENING)
+PHASES = (SEALED, SEALING, OPENING, REINDEXING)
 SEARCH_MODES = (EQUALITY, EQUALITY_CASEFOLD, EQUALITY_UPPER)
 FUTURE_SEARCH_MODES = ("deterministic", "match", "order")
 DEFAULT_DATA_CLASS = "default"
@@ -179,14 +180,18 @@ def _rule(path: Path, node: yaml.Node, default_class: str) -> Rule:
         search,
         (domain or f"{schema}.{table}.{column}") if search else "",
         f"{path}:{place(node)}",
-        _phase(path, members["phase"]) if "phase" in members else SEALED,
+        _phase(path, members["phase"], search) if "phase" in members else SEALED,
     )
 
 
-def _phase(path: Path, node: yaml.Node) -> str:
+def _phase(path: Path, node: yaml.Node, search: frozenset[str]) -> str:
     phase = text(path, node, "phase")
     if phase not in PHASES:
         raise PolicyError(f'{path}:{place(node)}: there is no phase "{phase}"', hint=f"A rule is {', '.join(PHASES)}.")
+    if phase == REINDEXING and not search:
+        raise PolicyError(
+            f"{path}:{place(node)}: phase {phase} has no meaning without search", hint="The column has no index terms."
+        )
     return phase
 
 

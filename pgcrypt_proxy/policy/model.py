@@ -7,8 +7,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-#: A rule's phase. While it is sealing, its column may be plain still; while it is opening, plain already.
-SEALED, SEALING, OPENING = "sealed", "sealing", "opening"
+#: A rule's phase. While it is sealing, its column may be plain still; while it is opening, plain already; while it is
+#: reindexing, the column is sealed and gets terms of another index key.
+SEALED, SEALING, OPENING, REINDEXING = "sealed", "sealing", "opening", "reindexing"
 EQUALITY, EQUALITY_CASEFOLD, EQUALITY_UPPER = "equality", "equality_casefold", "equality_upper"
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -53,6 +53,7 @@ class KeyKeeper:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="keys")
         self._renewing: asyncio.Task[None] | None = None
         self._is_wanted = False
+        self._missing: set[int] = set()
         self._failures = 0
         self._try_at = float("-inf")
         self.keyring: Keyring
@@ -106,6 +107,13 @@ class KeyKeeper:
     def want_renewal(self) -> None:
         """The keyring in the database changed."""
         self._is_wanted = True
+
+    def need_index_keys(self, generations: Iterable[int]) -> None:
+        """Columns have terms under these. What is not there is asked for once: it was there before they had."""
+        missing = {generation for generation in generations if generation} - self.keyring.index_generations
+        if missing - self._missing:
+            self._is_wanted = True
+        self._missing = missing
 
     async def tick(self, data_classes: Collection[str]) -> None:
         """Renew the lease and the grants, and begin to renew the keys when it is time. Raises PgcryptError."""

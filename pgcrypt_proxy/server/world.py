@@ -132,7 +132,7 @@ class World:
         if self._may_wait and sealed_types.lacking(catalog):
             sealed_types.prepare(connection, policy)
             catalog = catalog_loader.load(connection, policy, version=version)
-        return replace(catalog, watched_tables=_names(policy.moving_tables), held_tables=held)
+        return replace(catalog, watched_tables=_names(policy.moving_tables)).holding(held)
 
     @property
     def _may_wait(self) -> bool:
@@ -229,7 +229,7 @@ class World:
         except PgcryptError:
             self._hold(catalog.watched_tables)  # without the locks nothing is certain
             raise
-        if held != catalog.held_tables or catalog.watched_tables != _names(tables):
+        if not catalog.is_holding(held) or catalog.watched_tables != _names(tables):
             await self.refresh_catalog()
         elif had_lapsed:
             self._tell()  # sessions wait
@@ -240,7 +240,9 @@ class World:
     def _hold(self, tables: frozenset[str]) -> None:
         catalog = self.planner.catalog
         if catalog.held_tables != tables and self.planner.blocked is None:
-            self.planner = self._make_planner(replace(catalog, version=next(self._versions), held_tables=tables))
+            self.planner = self._make_planner(
+                replace(catalog, version=next(self._versions), held_tables=tables, held_together=frozenset())
+            )
             self._tell()
 
     def _block(self, error: PolicyError) -> None:
@@ -275,6 +277,7 @@ class World:
                     heard = await self._database.run(self._database.heard)
                     if KEYRING_CHANNEL in heard:
                         self.keys.want_renewal()
+                    self.keys.need_index_keys(c.index_generation for c in self.planner.catalog.protected_columns)
                     await self.keys.tick(_data_classes(self.policy))
                     if CATALOG_CHANNEL in heard or time.monotonic() >= next_poll:
                         next_poll = time.monotonic() + self._settings.catalog_poll_s
@@ -333,6 +336,7 @@ def same(one: Catalog, other: Catalog) -> bool:
             "moving",
             "watched_tables",
             "held_tables",
+            "held_together",
         )
     )
 

@@ -67,10 +67,14 @@ class Swaps:
         if not self.is_concerned:
             return
         catalog = self._link.shared_catalog
-        held = catalog.held_tables if self._may_watch() else catalog.watched_tables
+        may_watch = self._may_watch()
+        held = catalog.held_tables if may_watch else catalog.watched_tables
+        together = catalog.held_together if may_watch else frozenset()
         self._note_idle()
         tables = set(_tables(plan))
-        if any(table in held and not self._has_lock(table) for table in tables):
+        waiting = {table for table in tables & held if not self._has_lock(table)}
+        # a lock on one table keeps all that are swapped with it from being swapped
+        if waiting - together or (waiting and not any(map(self._has_lock, together))):
             raise Hold
         if not tables.isdisjoint(self._behind):
             self._check_snapshot()
@@ -140,7 +144,7 @@ class Swaps:
         self._question = None
         if not question.is_read_committed:
             raise Refusal(
-                "could not serialize access: a column was sealed, or made plain, after the transaction began",
+                "could not serialize access: a column was sealed, reindexed or made plain after the transaction began",
                 hint="The transaction might succeed if retried.",
                 sqlstate="40001",
             )

@@ -194,13 +194,15 @@ class Values:
         started = self._meter.clock()
         terms, flags = [], 0
         if "equality" in column.search:
-            terms.append(self.keyring.equality_term(column.index_domain, codec.equality_key(column.type, data)))
+            terms.append(self._equality_term(column, codec.equality_key(column.type, data)))
             flags |= FLAG_EQ
         if column.is_folded:
             key = casts.casefold_key(column.type, data, is_upper=column.is_folded_upper)
-            terms.append(self.keyring.casefold_term(column.index_domain, key))
+            terms.append(self._casefold_term(column, key))
             flags |= FLAG_EQCI
-        envelope = self.keyring.seal(SealContext(column.id, column.data_class), data, terms, flags)
+        envelope = self.keyring.seal(
+            SealContext(column.id, column.data_class), data, terms, flags, column.index_generation
+        )
         self._meter.add("seal", column.data_class, self._meter.clock() - started)
         return envelope
 
@@ -210,11 +212,17 @@ class Values:
         source, data = self._cast(source, cast, data)
         started = self._meter.clock()
         if use is Use.TERM:
-            term = self.keyring.equality_term(column.index_domain, casts.search_key(column.type, source, data))
+            term = self._equality_term(column, casts.search_key(column.type, source, data))
         else:
-            term = self.keyring.casefold_term(column.index_domain, _folded(use, column, source, data))
+            term = self._casefold_term(column, _folded(use, column, source, data))
         self._meter.add("term", column.data_class, self._meter.clock() - started)
         return term
+
+    def _equality_term(self, column: ProtectedColumn, key: bytes) -> bytes:
+        return self.keyring.equality_term(column.index_domain, key, column.index_generation)
+
+    def _casefold_term(self, column: ProtectedColumn, key: bytes) -> bytes:
+        return self.keyring.casefold_term(column.index_domain, key, column.index_generation)
 
     def sealer(self, column: ProtectedColumn, *, is_binary: bool, skips_bad_values: bool) -> Sealer:
         """Turns a value of COPY data into its envelope, in the same format: in text as bytea's input takes it.

@@ -28,7 +28,8 @@ class ProtectedColumn:
 
     `id` is the immutable column id of `pgcrypt.columns`; 0 while the column is
     named in the rules but not yet sealed (`is_armed` is false), in which case
-    every statement that touches its table is refused.
+    every statement that touches its table is refused. All its terms are made with
+    the index key of `index_generation`, which is 0 where nothing has terms.
     """
 
     id: int
@@ -43,6 +44,7 @@ class ProtectedColumn:
     search: frozenset[str] = frozenset()  # of "equality", "equality_casefold", "equality_upper"
     index_domain: str = ""
     is_armed: bool = True
+    index_generation: int = 0
 
     @property
     def qualified_name(self) -> str:
@@ -72,7 +74,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A column that is being sealed or made plain beside applications; `state` is filling or switching."""
+    """A column that is being sealed, made plain or reindexed beside applications; `state` is filling or switching."""
 
     column_id: int
     state: str
@@ -163,7 +165,8 @@ class Catalog:
     ready, else one that is not armed. Its `id` is not 0 where that type is ready.
     `system_columns` are the columns of those system relations that show something of protected columns.
     `watched_tables` (schema.table) are those of rules with a phase; `held_tables`, of these, are those that no new
-    statement may use, since a column is about to change places with the one beside it.
+    statement may use, since a column is about to change places with the one beside it; `held_together`, of these, are
+    those in which that happens in one transaction.
     `plain` are qualified names of columns that rules name and that are plain for now, as the rules' phase allows;
     they are in none of the others. `moving` has the columns on their way by their relation's OID, `moving_names`
     the names of all relations through which such are reached, `rearranged_names` those of relations of which
@@ -183,6 +186,7 @@ class Catalog:
     system_columns: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     watched_tables: frozenset[str] = frozenset()
     held_tables: frozenset[str] = frozenset()
+    held_together: frozenset[str] = frozenset()
     plain: frozenset[str] = frozenset()
     moving: Mapping[int, tuple[Move, ...]] = field(default_factory=dict)
     moving_names: frozenset[str] = frozenset()
@@ -258,6 +262,15 @@ class Catalog:
             plain=self.plain,
             moving=self.moving,
         )
+
+    def holding(self, held: Mapping[str, bool]) -> Catalog:
+        """The same with these tables held; those that are `held_together` with True."""
+        together = frozenset(table for table, is_together in held.items() if is_together)
+        return replace(self, held_tables=frozenset(held), held_together=together)
+
+    def is_holding(self, held: Mapping[str, bool]) -> bool:
+        """Whether it is so already."""
+        return {table: table in self.held_together for table in self.held_tables} == held
 
     @property
     def protected_columns(self) -> tuple[ProtectedColumn, ...]:

@@ -21,13 +21,13 @@ from typing import Any
 import psycopg
 
 from pgcrypt_proxy.crypto.keyring import SEAL_LEASE_S, Keyring
-from pgcrypt_proxy.errors import ConfigError, PgcryptError
+from pgcrypt_proxy.errors import ConfigError, PgcryptError, Refusal
 from pgcrypt_proxy.ops import catalog_loader
 from pgcrypt_proxy.ops.connect import connect, readable_errors
 from pgcrypt_proxy.ops.keyring_store import KeyringStore, Providers, active_ids, make_providers
 from pgcrypt_proxy.ops.open_one import find_column
 from pgcrypt_proxy.policy.load import load
-from pgcrypt_proxy.policy.model import Policy
+from pgcrypt_proxy.policy.model import REINDEXING, Policy
 from pgcrypt_proxy.session.meter import Meter
 from pgcrypt_proxy.session.observer import SilentObserver
 from pgcrypt_proxy.session.transform import Values
@@ -156,6 +156,7 @@ class Sealer:
             opened = self._state()
             values = self._current(opened)
             column = self._column(opened, name)
+            _refuse_reindexing(opened.policy, column)
             if use is Use.TERM and "equality" not in column.search:
                 raise refuse.needs_search(column, None)
             if use is Use.PATTERN and "equality_casefold" not in column.search:
@@ -218,6 +219,11 @@ class Sealer:
             opened.catalog = None
             opened.columns.clear()
             opened.catalog = catalog_loader.load(self._connected(opened), opened.policy)
+            assert opened.keyring is not None
+            if not opened.keyring.index_generations.issuperset(
+                c.index_generation for c in opened.catalog.protected_columns if c.search
+            ):
+                self._renew(opened)
             opened.is_stale = False
         opened.look_at = now + LOOK_EVERY_S
 
@@ -253,6 +259,16 @@ class Sealer:
         self._lock = threading.Lock()
         if self._opened is not None:
             self._opened.connection = self._opened.keyring = self._opened.values = None
+
+
+def _refuse_reindexing(policy: Policy, column: ProtectedColumn) -> None:
+    if any(r.qualified_name == column.qualified_name and r.phase == REINDEXING for r in policy.rules):
+        raise Refusal(
+            f"{column.qualified_name} may get terms under another index key at any moment, and a search by one that is"
+            " made here would find nothing then",
+            hint="Search through the proxy as long as the rule's phase is reindexing.",
+            sqlstate="55006",
+        )
 
 
 def _end(opened: _Opened) -> None:

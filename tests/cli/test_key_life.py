@@ -10,6 +10,7 @@ import pytest
 @pytest.fixture(autouse=True)
 def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pgcrypt_proxy.ops.key_rotation.LET_GO_S", 0.01)
+    monkeypatch.setattr("pgcrypt_proxy.cli.key_life.LET_GO_S", 0.01)
 
 
 def key_lines(text: str) -> list[list[str]]:
@@ -91,3 +92,28 @@ def test_the_trail_is_shown_and_verified(prepared, run):
     broken = run("audit", "verify", "--head", head[1])
     assert broken.status == 1
     assert "finding: event 2 is missing" in broken.out
+
+
+def test_a_new_index_key(prepared, run, tmp_path):
+    assert run("protect", "--all").status == 0
+    refused = run("rotate", "index")
+    assert refused.status == 2
+    assert "does not say phase: reindexing" in refused.err
+    assert run("rotate", "index", "--table", "users").status == 2
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(rules.read_text().replace("[equality]}", "[equality], phase: reindexing}"))
+    assert run("rotate", "index", "--abandon").err.startswith("error: no column is being reindexed")
+    shown = run("rotate", "index", "--dry-run")
+    assert (shown.status, "users_email_key" in shown.out) == (0, True)
+    assert "key 1, index generation 1: public.users.email\n" in run("keys").out
+    done = run("rotate", "index", "--table", "users", "--column", "email")
+    assert done.status == 0, done.err
+    assert done.out.startswith("made the index key of generation 2\nreindexed: public.users.email (id 3), 2 values in")
+    listed = run("keys").out
+    assert "key 1, index generation 1: no column\n" in listed
+    assert "key 3, index generation 2: public.users.email\n" in listed
+    assert run("verify").status == 0
+    assert run("destroy", "1", "--yes").out == "key 1 is destroyed\n"
+    assert run("destroy", "3", "--yes").err.startswith("error: key 3 is the active index key")
+    assert run("verify").status == 0
+    assert run("audit", "verify").status == 0

@@ -53,13 +53,13 @@ def test_round_trip_and_size() -> None:
     for plaintext in (b"", b"x", bytes(10_000)):
         assert keys.open(CONTEXT, keys.seal(CONTEXT, plaintext)) == plaintext
         assert len(keys.seal(CONTEXT, plaintext)) == len(plaintext) + 34
-        assert len(keys.seal(CONTEXT, plaintext, [TERM], FLAG_EQ)) == len(plaintext) + 50
-        assert len(keys.seal(CONTEXT, plaintext, [TERM, TERM], FLAG_EQ | FLAG_EQCI)) == len(plaintext) + 66
+        assert len(keys.seal(CONTEXT, plaintext, [TERM], FLAG_EQ, 1)) == len(plaintext) + 50
+        assert len(keys.seal(CONTEXT, plaintext, [TERM, TERM], FLAG_EQ | FLAG_EQCI, 1)) == len(plaintext) + 66
 
 
 def test_every_flipped_bit_is_one_and_the_same_error() -> None:
     keys = ring()
-    sealed = keys.seal(CONTEXT, b"ab", [TERM], FLAG_EQ)
+    sealed = keys.seal(CONTEXT, b"ab", [TERM], FLAG_EQ, 1)
     texts = set()
     for position in range(len(sealed) * 8):
         damaged = bytearray(sealed)
@@ -122,7 +122,7 @@ def test_a_keyring_expires() -> None:
     for use in (
         lambda: keys.open(CONTEXT, sealed),
         lambda: keys.seal(CONTEXT, b""),
-        lambda: keys.equality_term("d", b""),
+        lambda: keys.equality_term("d", b"", 1),
     ):
         with pytest.raises(KeyUnavailable):
             use()
@@ -146,22 +146,41 @@ def test_sealing_stops_at_the_grant() -> None:
 @pytest.mark.parametrize(("terms", "flags"), [([], FLAG_EQ), ([TERM], 0), ([b"short"], FLAG_EQ), ([TERM], 4)])
 def test_terms_and_flags_must_agree(terms: list[bytes], flags: int) -> None:
     with pytest.raises(SealError):
-        ring().seal(CONTEXT, b"", terms, flags)
+        ring().seal(CONTEXT, b"", terms, flags, 1)
 
 
 def test_terms_are_apart_by_mode_domain_and_key() -> None:
     keys = ring()
     made = {
-        keys.equality_term("a", b"x"),
-        keys.equality_term("b", b"x"),
-        keys.equality_term("a", b"y"),
-        keys.casefold_term("a", b"x"),
-        ring(record(1), record(5, "index")).equality_term("a", b"x"),
+        keys.equality_term("a", b"x", 1),
+        keys.equality_term("b", b"x", 1),
+        keys.equality_term("a", b"y", 1),
+        keys.casefold_term("a", b"x", 1),
+        ring(record(1), record(5, "index")).equality_term("a", b"x", 1),
     }
     assert len(made) == 5
-    assert keys.equality_term("a", b"x") == ring().equality_term("a", b"x")
+    assert keys.equality_term("a", b"x", 1) == ring().equality_term("a", b"x", 1)
     with pytest.raises(KeyUnavailable, match="index key"):
-        ring(record(1)).equality_term("a", b"x")
+        ring(record(1)).equality_term("a", b"x", 1)
+
+
+def test_terms_are_made_with_the_key_of_their_generation() -> None:
+    keys = ring(record(1), record(2, "index", state="retired"), record(3, "index", generation=18))
+    assert keys.index_generations == {1, 18}
+    assert keys.equality_term("a", b"x", 1) == ring().equality_term("a", b"x", 1)
+    assert keys.equality_term("a", b"x", 18) != keys.equality_term("a", b"x", 1)
+    sealed = {generation: keys.seal(CONTEXT, b"ada", [TERM], FLAG_EQ, generation) for generation in (1, 18)}
+    assert [data[1] for data in sealed.values()] == [0x11, 0x21]
+    assert [keys.open(CONTEXT, data) for data in sealed.values()] == [b"ada", b"ada"]
+    for use in (
+        lambda: keys.equality_term("a", b"x", 2),
+        lambda: keys.casefold_term("a", b"x", 0),
+        lambda: keys.seal(CONTEXT, b"ada", [TERM], FLAG_EQ, 2),
+        lambda: keys.seal(CONTEXT, b"ada", [TERM], FLAG_EQ),
+    ):
+        with pytest.raises(KeyUnavailable, match="index key of generation"):
+            use()
+    assert keys.seal(CONTEXT, b"ada", index_generation=2)[1] == 0
 
 
 def test_zeroised_keys_do_nothing() -> None:

@@ -71,7 +71,7 @@ def values_of(draw: Any, name: str, is_text: bool) -> bytes | None:
     flags = draw(st.sampled_from([0, FLAG_EQ, FLAG_EQCI, FLAG_EQ | FLAG_EQCI]))
     column = COLUMNS[name]
     context = SealContext(column.id, draw(st.sampled_from(["pii"] * 20 + ["pci"])))
-    sealed = bytearray(RING.seal(context, plaintext, [TERM] * flags.bit_count(), flags))
+    sealed = bytearray(RING.seal(context, plaintext, [TERM] * flags.bit_count(), flags, 1))
     fate = draw(st.integers(0, 30))
     if fate == 0:
         sealed[draw(st.integers(0, len(sealed) - 1))] ^= 1 << draw(st.integers(0, 7))

@@ -120,7 +120,16 @@ class GlassKeyring:
         self.is_expired = False
         self.is_destroyed = False
 
-    def seal(self, context: SealContext, plaintext: bytes, terms: Sequence[bytes] = (), flags: int = 0) -> bytes:
+    index_generations = frozenset({1})
+
+    def seal(
+        self,
+        context: SealContext,
+        plaintext: bytes,
+        terms: Sequence[bytes] = (),
+        flags: int = 0,
+        index_generation: int = 0,
+    ) -> bytes:
         return b"<%d|%d%s|%s>" % (context.column_id, flags, b"".join(terms), plaintext)
 
     def open(self, context: SealContext, envelope: bytes) -> bytes:
@@ -134,10 +143,10 @@ class GlassKeyring:
     def native_keys(self, context: SealContext) -> None:
         """Compiled code cannot read these envelopes."""
 
-    def equality_term(self, index_domain: str, equality_key: bytes) -> bytes:
+    def equality_term(self, index_domain: str, equality_key: bytes, generation: int) -> bytes:
         return b"[%s=%s]" % (index_domain.encode(), equality_key)
 
-    def casefold_term(self, index_domain: str, casefold_key: bytes) -> bytes:
+    def casefold_term(self, index_domain: str, casefold_key: bytes, generation: int) -> bytes:
         return b"[%s~%s]" % (index_domain.encode(), casefold_key)
 
     @property

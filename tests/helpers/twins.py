@@ -420,9 +420,11 @@ class Twins:
         plaintext = codec.from_text(column.type, wanted, self._values.settings)
         terms = []
         if "equality" in column.search:
-            terms.append(self._keyring.equality_term(column.index_domain, codec.equality_key(column.type, plaintext)))
+            key = codec.equality_key(column.type, plaintext)
+            terms.append(self._keyring.equality_term(column.index_domain, key, column.index_generation))
         if "equality_casefold" in column.search:
-            terms.append(self._keyring.casefold_term(column.index_domain, casts.casefold_key(column.type, plaintext)))
+            key = casts.casefold_key(column.type, plaintext)
+            terms.append(self._keyring.casefold_term(column.index_domain, key, column.index_generation))
         if parts.terms != tuple(terms):
             yield "has other index terms than its value"
 

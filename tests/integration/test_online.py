@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import random
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 
-from pgcrypt_proxy.demo import scenario
 from pgcrypt_proxy.ops.connect import connect
-from pgcrypt_proxy.ops.install import install
 from pgcrypt_proxy.ops.keyring_store import KeyringStore, make_providers
 from pgcrypt_proxy.ops.online import engine
 from pgcrypt_proxy.ops.online.checks import Target
 from pgcrypt_proxy.ops.swap_locks import PLANNING_LOCK
 from pgcrypt_proxy.policy.load import load
-from pgcrypt_proxy.server.run import Running, start
-from tests.helpers.proxies import settings_for, write_rules
+from tests.helpers.live import Live, Load, await_state, two_proxies
 from tests.helpers.servers import PostgresServer
 
 SCHEMA = """
@@ -39,137 +33,12 @@ COLUMNS = """
 """
 
 
-@dataclass(slots=True)
-class Live:
-    """A database with plain columns behind two proxies whose rules let them be plain for now."""
-
-    server: PostgresServer
-    name: str
-    rules: Path
-    proxies: list[Running]
-
-    def connect(self, which: int = 0, **keywords: Any) -> psycopg.Connection:
-        port = self.proxies[which].port
-        return psycopg.connect(
-            f"postgresql://postgres@127.0.0.1:{port}/{self.name}?sslmode=disable",
-            **{"autocommit": True, **keywords},
-        )
-
-    def direct(self) -> psycopg.Connection:
-        return self.server.connect(self.name)
-
-    def move(self, column: str, *, is_sealing: bool = True, **keywords: Any) -> engine.Outcome:
-        """Run the engine to its end."""
-        policy = load([self.rules])
-        (rule,) = (rule for rule in policy.rules if rule.column == column)
-        with (
-            contextlib.closing(connect(self.server.dsn(self.name))) as connection,
-            contextlib.closing(connect(self.server.dsn(self.name))) as own,
-        ):
-            store = KeyringStore(own, make_providers(policy.keyring).current)
-            return engine.Run(connection, store, Target(rule, is_sealing), **keywords).to_the_end()
-
-
 @pytest.fixture(params=["sealing"])
 def live(postgres: PostgresServer, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Live]:
     """The parameter is the phase of the rules: `opening` begins with sealed columns."""
-    rules, _ = write_rules(tmp_path, COLUMNS.format(phase=request.param))
-    with postgres.database() as name, contextlib.ExitStack() as stack:
-        with connect(postgres.dsn(name)) as connection:
-            install(connection)
-        with postgres.connect(name) as connection:
-            connection.execute(SCHEMA.encode())
-        if request.param == "opening":
-            scenario.seal_columns(postgres, name, rules)
-        proxies = []
-        for _ in range(2):
-            proxies.append(start(settings_for(postgres, name, rules)))
-            stack.callback(proxies[-1].stop)
-        yield Live(postgres, name, rules, proxies)
-
-
-@dataclass(slots=True)
-class Load:
-    """Clients in threads, each with rows of its own, which it knows: what it reads must be what it wrote."""
-
-    live: Live
-    seconds_blocked: float = 0.0
-    operations: int = 0
-    errors: list[str] = field(default_factory=list)
-    expected: dict[int, tuple[str, str | None]] = field(default_factory=dict)
-    is_over: threading.Event = field(default_factory=threading.Event)
-
-    @contextlib.contextmanager
-    def running(self, clients: int = 4) -> Iterator[None]:
-        threads = [threading.Thread(target=self._client, args=(number,)) for number in range(clients)]
-        for thread in threads:
-            thread.start()
-        try:
-            time.sleep(0.5)
-            yield
-            time.sleep(0.5)
-        finally:
-            self.is_over.set()
-            for thread in threads:
-                thread.join()
-
-    def _client(self, number: int) -> None:
-        dice, mine = random.Random(number), range(number * 500 + 1, number * 500 + 501)
-        known = {i: (f"sown{i}@example.com", f"sown note {i}" if i % 3 else None) for i in mine}
-        try:
-            # half of them prepare their statements, half send literals
-            with self.live.connect(number % 2, prepare_threshold=0 if number % 4 < 2 else None) as connection:
-                cursor = psycopg.ClientCursor(connection) if number % 4 >= 2 else connection.cursor()
-                while not self.is_over.is_set():
-                    started = time.monotonic()
-                    self._step(dice, connection, cursor, known, 100_000 * (number + 1))
-                    self.seconds_blocked = max(self.seconds_blocked, time.monotonic() - started)
-                    self.operations += 1
-        except Exception as error:
-            self.errors.append(f"client {number}: {type(error).__name__} {error}")
-        self.expected |= known
-
-    def _step(
-        self,
-        dice: random.Random,
-        connection: psycopg.Connection,
-        cursor: psycopg.Cursor[Any],
-        known: dict[int, tuple[str, str | None]],
-        first: int,
-    ) -> None:
-        key = dice.choice([*known])
-        email, note = known[key]
-        kind = dice.randrange(7)
-        if kind == 0:
-            cursor.execute("SELECT email, note FROM users WHERE id = %s", [key])
-            assert cursor.fetchone() == (email, note), "read by id"
-        elif kind == 1:
-            cursor.execute("SELECT id, note FROM users WHERE email = %s", [email])
-            assert cursor.fetchall() == [(key, note)], "search"
-        elif kind == 2:
-            changed = f"sown changed {dice.random()}" if dice.random() < 0.8 else None
-            cursor.execute("UPDATE users SET note = %s, visits = visits + 1 WHERE id = %s", [changed, key])
-            known[key] = (email, changed)
-        elif kind == 3:
-            changed = f"sown{dice.random()}@example.com"
-            cursor.execute("UPDATE users SET email = %s WHERE id = %s RETURNING note", [changed, key])
-            assert cursor.fetchone() == (note,), "returning"
-            known[key] = (changed, note)
-        elif kind == 4:
-            new = first + len(known) + dice.randrange(50_000)
-            if new not in known:
-                cursor.execute("INSERT INTO users (id, email, note) VALUES (%s, %s, %s)", [new, f"sown{new}x", "n"])
-                known[new] = (f"sown{new}x", "n")
-        elif kind == 5 and len(known) > 100:
-            cursor.execute("DELETE FROM users WHERE email = %s", [email])
-            assert cursor.rowcount == 1, "delete"
-            del known[key]
-        else:
-            with connection.transaction():
-                cursor.execute("SELECT visits FROM users WHERE id = %s FOR UPDATE", [key])
-                cursor.execute("UPDATE users SET visits = visits + 1 WHERE id = %s", [key])
-                cursor.execute("SELECT note, email FROM users WHERE id = %s", [key])
-                assert cursor.fetchone() == (note, email), "in a transaction"
+    columns, is_sealed = COLUMNS.format(phase=request.param), request.param == "opening"
+    with two_proxies(postgres, tmp_path, SCHEMA, columns, is_sealed=is_sealed) as live:
+        yield live
 
 
 def stored(live: Live, column: str) -> list[bytes]:
@@ -244,17 +113,6 @@ class Move:
         if phase == "indexes":
             self.is_before_swap.set()
             assert self.may_swap.wait(30)
-
-
-def await_state(live: Live, wanted: str | None) -> None:
-    deadline = time.monotonic() + 30
-    with live.direct() as direct:
-        while True:
-            row = direct.execute("SELECT state FROM pgcrypt.moves").fetchone()
-            if (row and row[0]) == wanted:
-                return
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
 
 
 def test_a_transaction_that_has_used_the_table_goes_on_to_its_end(live: Live) -> None:

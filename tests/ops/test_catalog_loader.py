@@ -25,9 +25,9 @@ def seal(connection: psycopg.Connection, column: str, search: str = "{equality}"
     schema, table, name = column.split(".")
     row = connection.execute(
         "INSERT INTO pgcrypt.columns"
-        " (logical_type, data_class, search, index_domain, schema_name, table_name, column_name)"
-        " VALUES ('text', 'pii', %s, %s, %s, %s, %s) RETURNING id",
-        [search, column, schema, table, name],
+        " (logical_type, data_class, search, index_domain, schema_name, table_name, column_name, index_generation)"
+        " VALUES ('text', 'pii', %s, %s, %s, %s, %s, CASE WHEN %s THEN 1 ELSE 0 END) RETURNING id",
+        [search, column, schema, table, name, bool(search)],
     ).fetchone()
     assert row is not None
     connection.execute(f"CREATE DOMAIN pgcrypt.sealed_{row[0]} AS pgcrypt.sealed")

@@ -162,3 +162,35 @@ def test_a_function_that_names_a_moving_table_is_tainted(connection, rule):
     connection.execute("CREATE FUNCTION public.f() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM public.users'")
     move(connection, "seal")
     assert load(connection, rule(EMAIL, phase="sealing")).tainted_functions == {"f"}
+
+
+def test_a_column_that_is_reindexed_stays_protected(connection, rule):
+    connection.execute(TABLES)
+    number = seal(connection, EMAIL)
+    move(connection, "reindex", number=number)
+    ruled = rule(EMAIL, "text", ("equality",), phase="reindexing")
+    catalog = load(connection, ruled)
+    assert [(c.id, c.index_generation) for c in catalog.protected_columns] == [(number, 1)]
+    assert (catalog.plain, [*catalog.moving.values()]) == (frozenset(), [(Move(number, "filling", "email"),)])
+    with pytest.raises(PolicyError, match="is being reindexed while applications use it"):
+        load(connection, rule(EMAIL, "text", ("equality",)))
+
+
+def test_reindexing_lets_no_column_be_plain(connection, rule):
+    connection.execute(TABLES)
+    catalog = load(connection, rule(EMAIL, "text", ("equality",), phase="reindexing"))
+    assert catalog.plain == frozenset()
+    with pytest.raises(PolicyError, match=r"not sealed: public\.users\.email"):
+        check_armed(catalog)
+
+
+def test_terms_of_two_generations_in_one_domain_are_a_contradiction(connection, rule):
+    connection.execute(TABLES)
+    rules = [rule(name, "text", ("equality",), index_domain="one") for name in (EMAIL, "public.users.age")]
+    seal(connection, EMAIL)
+    other = seal(connection, "public.users.age")
+    connection.execute("UPDATE pgcrypt.columns SET index_domain = 'one'")
+    assert len(load(connection, *rules).protected_columns) == 2
+    connection.execute("UPDATE pgcrypt.columns SET index_generation = 2 WHERE id = %s", [other])
+    with pytest.raises(PolicyError, match="share index domain one, and have terms of index key generations 1 and 2"):
+        load(connection, *rules)

@@ -181,6 +181,10 @@ def test_version_1_is_upgraded_with_its_keys_and_values(postgres, database):
                 " VALUES (%s, %s, %s, %s, 'open', 'open:1', %s, 17)",
                 [kind, data_class, number, state, wrapped],
             )
+        connection.execute(
+            "INSERT INTO pgcrypt.columns (logical_type, data_class, search, schema_name, table_name, column_name)"
+            " VALUES ('text', 'pii', '{}', 's', 't', 'a'), ('text', 'pii', '{equality}', 's', 't', 'b')"
+        )
         before = connection.execute("SELECT * FROM pgcrypt.keyring ORDER BY id").fetchall()
         store = KeyringStore(connection, provider)
         with pytest.raises(ConfigError, match="one of another version"):
@@ -192,6 +196,8 @@ def test_version_1_is_upgraded_with_its_keys_and_values(postgres, database):
         after = connection.execute("SELECT * FROM pgcrypt.keyring ORDER BY id").fetchall()
         assert [row[: len(before[0])] for row in after] == before
         assert value(connection, "SELECT bool_and(activated_at = created_at) FROM pgcrypt.keyring") is True
+        generations = connection.execute("SELECT index_generation FROM pgcrypt.columns ORDER BY id").fetchall()
+        assert generations == [(0,), (1,)]
         keyring = store.unlock_with_grants({"pii": 1})
         assert keyring.open(context, keyring.seal(context, b"ada")) == b"ada"
         assert value(connection, "SELECT count(*) FROM pgcrypt.keyring") == 3

@@ -200,3 +200,15 @@ def test_another_phase_is_refused(tmp_path):
     )
     with pytest.raises(PolicyError, match=r'rules\.yaml:3: there is no phase "plain"'):
         load([path])
+
+
+def test_only_terms_are_reindexed(tmp_path):
+    path = tmp_path / "rules.yaml"
+    column = "{table: public.users, column: email, type: text, phase: reindexing%s}"
+    head = "version: 1\nkeyring: {provider: env}\ncolumns:\n  - "
+    path.write_text(head + column % ", search: [equality]")
+    assert load([path]).rules[0].phase == "reindexing"
+    assert load([path]).moving_tables == {("public", "users")}
+    path.write_text(head + column % "")
+    with pytest.raises(PolicyError, match=r"rules\.yaml:4: phase reindexing has no meaning without search"):
+        load([path])

@@ -20,7 +20,7 @@ from pgcrypt_proxy.crypto.providers.file import FileProvider
 from pgcrypt_proxy.errors import KeyUnavailable
 from pgcrypt_proxy.ops import key_rotation
 from pgcrypt_proxy.ops.connect import connect
-from pgcrypt_proxy.ops.key_rotation import rotate_deks, rotate_kek
+from pgcrypt_proxy.ops.key_rotation import rotate_deks, rotate_index_key, rotate_kek
 from pgcrypt_proxy.ops.keyring_store import KeyringStore
 from pgcrypt_proxy.server.run import Running, start
 from tests.helpers.proxies import ProtectedDatabase, protected, settings_for
@@ -314,3 +314,20 @@ def test_a_new_kek_under_a_running_proxy(db: ProtectedDatabase, clock: Clock, tm
         reload(re.sub("keyring: .*", "keyring: {provider: file, path: new.kek}", text))
         assert connection.execute(SELECT.encode()).fetchall() == [("planted-a",)]
         assert code_of(connection, INSERT) == ""
+
+
+def test_a_search_by_an_index_key_that_is_not_here_fails_and_does_not_miss(
+    db: ProtectedDatabase, switch: Switched
+) -> None:
+    switch.is_off = True
+    with connect(db.server.dsn(db.name)) as own, db.connect(prepare_threshold=None) as connection:
+        rotate_index_key(KeyringStore(own, FileProvider(db.kek)))
+        assert connection.execute(SEARCH.encode()).fetchall() == [(1,)]  # the column's terms are under the old one
+        own.execute("UPDATE pgcrypt.columns SET index_generation = 2")
+        own.execute("NOTIFY pgcrypt_catalog")
+        eventually(lambda: code_of(connection, SEARCH) == "58030")
+        assert code_of(connection, INSERT) == "58030"
+        assert code_of(connection, SELECT) == ""
+        switch.is_off = False
+        eventually(lambda: code_of(connection, SEARCH) == "")
+        assert code_of(connection, INSERT) == "23514"  # terms that the column's type does not take

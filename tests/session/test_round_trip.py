@@ -80,7 +80,7 @@ def loaded(connection: psycopg.Connection, version: int) -> Catalog:
                 type_name, search = COLUMNS[attname]
                 protected = ProtectedColumn(
                     list(COLUMNS).index(attname) + 1, schema, name, attname, oid, number, type_oid,
-                    type_by_name(type_name), "pii", frozenset(search), f"users.{attname}",
+                    type_by_name(type_name), "pii", frozenset(search), f"users.{attname}", index_generation=1,
                 )  # fmt: skip
             columns.append(Column(attname, number, type_oid, protected))
         relations.append(Relation(oid, schema, name, "r", tuple(columns)))

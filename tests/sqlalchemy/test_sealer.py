@@ -18,6 +18,8 @@ from pgcrypt_proxy.ops import audit
 from pgcrypt_proxy.ops.connect import connect
 from pgcrypt_proxy.ops.key_rotation import rotate_deks
 from pgcrypt_proxy.ops.keyring_store import KeyringStore
+from pgcrypt_proxy.ops.online.reindex import Rotation
+from pgcrypt_proxy.policy.load import load
 from pgcrypt_proxy.sqlalchemy import SealedColumnError, Sealer
 from pgcrypt_proxy.sqlalchemy.sealer import LOOK_EVERY_S, SEALS_AT_ONCE
 from tests.helpers.proxies import ProtectedDatabase, protected
@@ -218,3 +220,25 @@ def test_the_database_url_is_not_shown(db: ProtectedDatabase, opened: Callable[.
     with pytest.raises(SealedColumnError) as caught:
         Sealer().open([db.rules], "postgresql://postgres:planted@127.0.0.1:1/x?sslmode=disable")
     assert "planted" not in f"{caught.value!r} {caught.value} {caught.value.__cause__!r}"
+
+
+def test_a_column_that_is_reindexed_is_sealed_as_it_is_and_not_searched(
+    db: ProtectedDatabase, opened: Callable[..., Sealer]
+) -> None:
+    db.rules.write_text(db.rules.read_text().replace("[equality]", "[equality], phase: reindexing"))
+    clock = Clock()
+    sealer = opened(clock)
+    old = sealer.seal("users.email", "ada")
+    with pytest.raises(SealedColumnError, match="may get terms under another index key at any moment"):
+        sealer.term("users.email", "ada")
+    url, policy = db.server.dsn(db.name), load([db.rules])
+    with connect(url) as connection, connect(url) as own:
+        Rotation(connection, KeyringStore(own, FileProvider(db.kek)), policy, settle_s=0).to_the_end()
+    clock.now += LOOK_EVERY_S
+    new = sealer.seal("users.email", "ada")
+    assert (parse(old).generation, parse(new).generation) == (1, 2)
+    assert sealer.unseal("users.email", new) == "ada"
+    with db.direct() as direct:
+        direct.execute("INSERT INTO users (id, email) VALUES (1, %s)", [new])
+        with pytest.raises(psycopg.errors.CheckViolation):
+            direct.execute("INSERT INTO users (id, email) VALUES (2, %s)", [old])

@@ -7,17 +7,12 @@ import psycopg
 from pgcrypt_proxy.errors import ConfigError
 from pgcrypt_proxy.ops import catalog_queries, sealed_types
 from pgcrypt_proxy.ops.catalog_rules import logical_type
+from pgcrypt_proxy.ops.column_facts import ColumnFacts
 from pgcrypt_proxy.ops.index_conversion import quoted
 from pgcrypt_proxy.ops.online import checks, moves, triggers
 from pgcrypt_proxy.ops.online.checks import Target
 from pgcrypt_proxy.ops.online.locking import locked
 from pgcrypt_proxy.ops.online.moves import Move
-
-_SEALED_ID = """
-SELECT pg_catalog.substr(t.typname, 8)::int
-FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
-WHERE t.oid = %s::bigint::oid AND n.nspname = 'pgcrypt' AND t.typname ~ '^sealed_[0-9]{1,9}$'
-"""
 
 
 def begin(connection: psycopg.Connection, target: Target) -> None:
@@ -28,21 +23,24 @@ def begin(connection: psycopg.Connection, target: Target) -> None:
     with locked(connection, quoted(rule.schema, rule.table)):
         facts = checks.facts(connection, target)
         checks.raise_obstacles(target, checks.assess(connection, target, facts, is_short=True))
-        if target.is_sealing:
+        if target.generation is not None:
+            column_id = sealed_types.claim_anew(connection, _required_id(connection, facts), target.generation)
+            hidden_type = sealed_types.name(column_id)
+        elif target.is_sealing:
             logical = logical_type(rule, catalog_queries.fetch_types(connection))
             column_id = sealed_types.claim_bare(connection, rule, logical)
             hidden_type = sealed_types.name(column_id)
         else:
-            column_id, hidden_type = _sealed(connection, facts.type_oid, rule.qualified_name)
-        direction = moves.SEAL if target.is_sealing else moves.OPEN
-        moves.add(connection, column_id, facts.relation_oid, facts.name, direction)
+            column_id = _required_id(connection, facts)
+            hidden_type = sealed_types.column(connection, column_id, target.place, facts.relation_oid).type.sql
+        moves.add(connection, column_id, facts.relation_oid, facts.name, target.direction)
         move = moves.find(connection, *target.place)
         assert move is not None
         connection.execute(
             f"ALTER TABLE {move.qualified_table} ADD COLUMN {quoted(move.hidden)} {hidden_type}".encode()
         )
         if target.is_sealing:
-            sealed_types.constrain(connection, column_id, rule.search)
+            sealed_types.constrain(connection, column_id)
         triggers.create(connection, move)
         triggers.check(connection, move)
 
@@ -66,20 +64,12 @@ def _clean_up(connection: psycopg.Connection) -> None:
     with connection.transaction():
         for column_id, direction in moves.remove_dropped(connection):
             connection.execute(f"DROP FUNCTION IF EXISTS {triggers.function(column_id)}()".encode())
-            if direction == moves.SEAL:
+            if direction != moves.OPEN:
                 sealed_types.forget(connection, column_id)
 
 
-def sealed_id(connection: psycopg.Connection, type_oid: int) -> int | None:
-    """The column id that a type belongs to, if it is a sealed one."""
-    row = connection.execute(_SEALED_ID, [type_oid]).fetchone()
-    return None if row is None else int(row[0])
-
-
-def _sealed(connection: psycopg.Connection, type_oid: int, name: str) -> tuple[int, str]:
-    """Id and plain type of a sealed column."""
-    column_id = sealed_id(connection, type_oid)
-    row = connection.execute("SELECT logical_type FROM pgcrypt.columns WHERE id = %s", [column_id]).fetchone()
-    if column_id is None or row is None:
-        raise ConfigError(f"{name} is not sealed", sqlstate="55000")
-    return column_id, str(row[0])
+def _required_id(connection: psycopg.Connection, facts: ColumnFacts) -> int:
+    found = sealed_types.id_of(connection, facts.relation_oid, facts.name)
+    if found is None:
+        raise ConfigError(f"{facts.qualified_name} is not sealed", sqlstate="55000")
+    return found

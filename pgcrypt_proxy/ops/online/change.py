@@ -1,4 +1,4 @@
-"""What becomes of one value, in both directions: how it is read, what is made of it, and how that is read again."""
+"""What becomes of one value, in each direction: how it is read, what is made of it, and how that is read again."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import psycopg
 
 from pgcrypt_proxy.crypto.keyring import Keyring
-from pgcrypt_proxy.ops import catalog_queries
+from pgcrypt_proxy.errors import ConfigError
+from pgcrypt_proxy.ops import sealed_types
 from pgcrypt_proxy.ops.index_conversion import quoted
-from pgcrypt_proxy.ops.online.moves import Move
+from pgcrypt_proxy.ops.online.moves import REINDEX, Move
 from pgcrypt_proxy.ops.protect import send_function, values_of
 from pgcrypt_proxy.sql.catalog import ProtectedColumn
 from pgcrypt_proxy.sql.plan import ParameterUse, Use
@@ -21,13 +22,17 @@ Reopen = Callable[[bytes], bytes]  # what was stored and read again -> plaintext
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`read` and `reread` are SQL expressions of type bytea over the old and the hidden column of table `t`."""
+    """`read` and `reread` are SQL expressions of type bytea over the old and the hidden column of table `t`.
+
+    `column` is the sealed one of the two, or the one with the new terms; then `opened` is the other.
+    """
 
     column: ProtectedColumn
     is_sealing: bool
     staged_type: str
     read: str
     reread: str
+    opened: ProtectedColumn | None = None
 
     def functions(self, keyring: Keyring) -> tuple[Make, Reopen]:
         """What `keyring` makes of values."""
@@ -42,7 +47,10 @@ class Change:
             return open_value, bytes
         use = ParameterUse(0, Use.SEAL, self.column)
 
-        def seal(plaintext: bytes) -> tuple[bytes, bytes]:
+        old_opener = None if self.opened is None else values.opener(self.opened, 1)
+
+        def seal(value: bytes) -> tuple[bytes, bytes]:
+            plaintext = value if old_opener is None else old_opener(value)
             sealed = values.parameter(use, 0, plaintext, 1)
             assert sealed is not None
             return plaintext, sealed
@@ -52,26 +60,17 @@ class Change:
 
 def of(connection: psycopg.Connection, move: Move) -> Change:
     """The change that the move makes. What it seals by is in `pgcrypt.columns`."""
-    row = connection.execute(
-        "SELECT logical_type, data_class, search, index_domain FROM pgcrypt.columns WHERE id = %s", [move.column_id]
-    ).fetchone()
-    assert row is not None
-    logical = catalog_queries.fetch_types(connection).named(row[0])
-    column = ProtectedColumn(
-        id=move.column_id,
-        schema=move.schema,
-        table=move.table,
-        name=move.column,
-        relation_oid=move.relation_oid,
-        attribute_number=0,
-        domain_oid=0,
-        type=logical,
-        data_class=row[1],
-        search=frozenset(row[2]),
-        index_domain=row[3],
-    )
-    send = send_function(connection, logical.parameter_oid)
+    place = (move.schema, move.table, move.column)
+    column = sealed_types.column(connection, move.column_id, place, move.relation_oid)
+    send = send_function(connection, column.type.parameter_oid)
     old, hidden = f"t.{quoted(move.column)}", f"t.{quoted(move.hidden)}"
+    if move.direction == REINDEX:
+        old_id = sealed_types.id_of(connection, move.relation_oid, move.column)
+        if old_id is None:
+            raise ConfigError(f"{move.qualified_name} is not sealed any more", sqlstate="55000")
+        opened = sealed_types.column(connection, old_id, place, move.relation_oid)
+        stored = f"{hidden}::pg_catalog.bytea"
+        return Change(column, True, "pg_catalog.bytea", f"{old}::pg_catalog.bytea", stored, opened)
     if move.is_sealing:
         return Change(column, True, "pg_catalog.bytea", f"{send}({old})", f"{hidden}::pg_catalog.bytea")
-    return Change(column, False, logical.sql, f"{old}::pg_catalog.bytea", f"{send}({hidden})")
+    return Change(column, False, column.type.sql, f"{old}::pg_catalog.bytea", f"{send}({hidden})")

@@ -11,11 +11,13 @@ from pgcrypt_proxy.ops import column_checks, column_facts, protect
 from pgcrypt_proxy.ops.column_checks import Assessment, is_null_default
 from pgcrypt_proxy.ops.column_facts import ColumnFacts
 from pgcrypt_proxy.ops.index_conversion import Conversion, waits_for_values
-from pgcrypt_proxy.ops.online import shown_order
+from pgcrypt_proxy.ops.online import moves, shown_order
 from pgcrypt_proxy.ops.online.fill import LOUD, is_silent
-from pgcrypt_proxy.policy.model import OPENING, SEALING, Rule
+from pgcrypt_proxy.policy.model import OPENING, REINDEXING, SEALING, Rule
 from pgcrypt_proxy.sql.catalog import HIDDEN_PREFIX, ProtectedColumn
 
+_PHASES = {moves.SEAL: SEALING, moves.OPEN: OPENING, moves.REINDEX: REINDEXING}
+_WORDS = {moves.SEAL: "sealed", moves.OPEN: "made plain", moves.REINDEX: "reindexed"}
 _PUBLICATIONS = """
 SELECT DISTINCT pubname FROM pg_catalog.pg_publication_tables WHERE schemaname = %s AND tablename = %s ORDER BY 1
 """
@@ -33,19 +35,29 @@ SELECT EXISTS (SELECT FROM d WHERE d.typnotnull)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Which column goes which way. `rule` is the column's; `type` is that of the plain column."""
+    """Which column goes which way. `rule` is the column's; `type` is that of the plain column.
+
+    `generation` is that of the index key under which a sealed column is sealed anew, None for a plain one.
+    """
 
     rule: Rule
     is_sealing: bool
     options: protect.Options = field(default_factory=protect.Options)
+    generation: int | None = None
 
     @property
     def place(self) -> tuple[str, str, str]:
         return self.rule.schema, self.rule.table, self.rule.column
 
+    @property
+    def direction(self) -> str:
+        if self.generation is not None:
+            return moves.REINDEX
+        return moves.SEAL if self.is_sealing else moves.OPEN
+
     def require_phase(self) -> None:
-        """Raises ConfigError when the rule does not say that its column may be plain for now."""
-        wanted = SEALING if self.is_sealing else OPENING
+        """Raises ConfigError when the rule does not say that its column is on its way."""
+        wanted = _PHASES[self.direction]
         if self.rule.phase != wanted:
             raise ConfigError(
                 f"{self.rule.source}: the rule of {self.rule.qualified_name} does not say phase: {wanted}",
@@ -66,14 +78,19 @@ def facts(connection: psycopg.Connection, target: Target) -> ColumnFacts:
 
 def assess(connection: psycopg.Connection, target: Target, found: ColumnFacts, *, is_short: bool = False) -> Assessment:
     """Everything that is in the way, and what becomes of the indexes."""
-    if target.is_sealing:
+    if target.direction == moves.SEAL:
         made = protect.assess(connection, found, target.rule, target.options, is_short=is_short)
     else:
-        made = column_checks.assess_unprotect(found, target.rule.search)
+        is_reindex = target.direction == moves.REINDEX
+        made = (
+            column_checks.assess_reindex(found)
+            if is_reindex
+            else column_checks.assess_unprotect(found, target.rule.search)
+        )
         if found.default is not None and not is_null_default(found.default):
             made.obstacles.append("it has a DEFAULT, an envelope: ALTER TABLE ... ALTER COLUMN ... DROP DEFAULT")
         row = connection.execute(_DOMAIN_IS_CHECKED, [target.rule.type]).fetchone()
-        if row is not None and row[0]:
+        if not is_reindex and row is not None and row[0]:
             made.obstacles.append(
                 f"{target.rule.type} is a domain with constraints, a column of which is not added without a pause: "
                 "unprotect it without --online"
@@ -95,7 +112,7 @@ def assess(connection: psycopg.Connection, target: Target, found: ColumnFacts, *
 def raise_obstacles(target: Target, made: Assessment) -> None:
     """ConfigError with all of them."""
     if made.obstacles:
-        what = "sealed" if target.is_sealing else "made plain"
+        what = _WORDS[target.direction]
         raise ConfigError(
             f"{target.rule.qualified_name} cannot be {what} while the table is used: {made.obstacles[0]}",
             detail="\n".join(made.obstacles[1:]) or None,

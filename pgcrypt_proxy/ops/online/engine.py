@@ -29,7 +29,7 @@ from pgcrypt_proxy.ops.online.first_pass import FirstPass
 from pgcrypt_proxy.ops.online.locking import IN_THE_WAY, Pauses, holders
 from pgcrypt_proxy.ops.online.moves import Move
 from pgcrypt_proxy.ops.online.pace import Pace
-from pgcrypt_proxy.ops.online.swap import MAX_PENDING, NotYet, proxies_away, swap
+from pgcrypt_proxy.ops.online.swap import MAX_PENDING, Filled, NotYet, switch
 from pgcrypt_proxy.ops.swap_locks import PLANNING_LOCK
 
 Helper = Callable[[], contextlib.AbstractContextManager[tuple[psycopg.Connection, KeyringStore]]]
@@ -84,7 +84,7 @@ class Run:
         """Whatever is left to do. Raises ConfigError with every obstacle; a later run goes on."""
         started = time.monotonic()
         rule = self.target.rule
-        with readable_errors(f"moving {rule.qualified_name}"), _session(self.connection, rule.schema, rule.table):
+        with readable_errors(f"moving {rule.qualified_name}"), session(self.connection, rule.schema, rule.table):
             move = self._resumed()
             if move is None or move.state == moves.FILLING:
                 self.target.require_phase()
@@ -103,13 +103,13 @@ class Run:
         """Whether nothing is left to do: the column is as it shall be, and not on its way."""
         with readable_errors(f"looking at {self.target.rule.qualified_name}"):
             facts = checks.facts(self.connection, self.target)
-            is_sealed = beginning.sealed_id(self.connection, facts.type_oid) is not None
+            is_sealed = sealed_types.id_of(self.connection, facts.relation_oid, facts.name) is not None
             return is_sealed == self.target.is_sealing and moves.find(self.connection, *self.target.place) is None
 
     def abandon(self) -> None:
         """Leave the column as it is. Raises ConfigError when there is nothing to leave, or it is too late."""
         rule = self.target.rule
-        with readable_errors(f"abandoning {rule.qualified_name}"), _session(self.connection, rule.schema, rule.table):
+        with readable_errors(f"abandoning {rule.qualified_name}"), session(self.connection, rule.schema, rule.table):
             move = self._resumed()
             if move is None:
                 raise ConfigError(f"{rule.qualified_name} is not on its way", sqlstate="55000")
@@ -128,11 +128,10 @@ class Run:
         move = moves.find(self.connection, *self.target.place)
         if move is None:
             return None
-        if move.is_sealing != self.target.is_sealing:
-            way = "protect" if move.is_sealing else "unprotect"
+        if move.direction != self.target.direction:
             raise ConfigError(
-                f"{move.qualified_name} is on its way by {way} --online",
-                hint=f"Run {way} --online to its end, or with --abandon, first.",
+                f"{move.qualified_name} is on its way by {move.command}",
+                hint=f"Run {move.command} to its end, or with --abandon, first.",
                 sqlstate="55000",
             )
         if move.state == moves.SWITCHING:  # left by a run that was killed
@@ -164,17 +163,21 @@ class Run:
     def _filled(self, move: Move) -> None:
         keys = FreshKeys(self.store)
         try:
-            wanted = change.of(self.connection, move)
-            checks.require_same(self.target, wanted.column)
-            filler = Filler(self.connection, keys, move, wanted)
-            triggers.check(self.connection, move)
-            self._first_pass(filler, move, wanted)
-            move = self._found()
-            scrub.reuse(self.connection, move)
-            indexes.make_pending(self.connection, move)
-            self._swapped(filler, move)
+            self._swapped(self._nearly_filled(keys, move), self._found())
         finally:
             keys.close()
+
+    def _nearly_filled(self, keys: FreshKeys, move: Move) -> Filler:
+        wanted = change.of(self.connection, move)
+        if self.target.direction != moves.REINDEX:
+            checks.require_same(self.target, wanted.column)
+        filler = Filler(self.connection, keys, move, wanted)
+        triggers.check(self.connection, move)
+        self._first_pass(filler, move, wanted)
+        move = self._found()
+        scrub.reuse(self.connection, move)
+        indexes.make_pending(self.connection, move)
+        return filler
 
     def _first_pass(self, filler: Filler, move: Move, wanted: change.Change) -> None:
         with contextlib.ExitStack() as stack:
@@ -205,11 +208,13 @@ class Run:
             f"{move.qualified_name}: the columns could not change places", WHO_IS_IN_THE_WAY, self.pace.sleep
         )
         while True:
-            self._indexes_made(move)
-            self._caught_up(filler, move)
-            filler.warm(MAX_PENDING)
+            self._ready(filler, move)
             try:
-                self._switched(filler, move)
+                switch(
+                    self.connection,
+                    [Filled(filler, self.target, move)],
+                    lambda: self._caught_up_quickly(filler, move),
+                )
                 return
             except (NotYet, *IN_THE_WAY):
                 pass
@@ -218,17 +223,11 @@ class Run:
                     raise
             pauses.wait(lambda: holders(self.connection, move.relation_oid, PLANNING_LOCK, move.relation_oid))
 
-    def _switched(self, filler: Filler, move: Move) -> None:
-        moves.switch(self.connection, move, moves.FILLING, moves.SWITCHING)
-        try:
-            with proxies_away(self.connection, move):
-                self._caught_up_quickly(filler, move)
-                swap(self.connection, filler, self.target, move)
-        except BaseException:
-            # whatever it was: statements are held as long as this says switching
-            with contextlib.suppress(psycopg.Error):
-                moves.switch(self.connection, move, moves.SWITCHING, moves.FILLING)
-            raise
+    def _ready(self, filler: Filler, move: Move) -> None:
+        """All that can be done before nobody may use the table."""
+        self._indexes_made(move)
+        self._caught_up(filler, move)
+        filler.warm(MAX_PENDING)
 
     def _indexes_made(self, move: Move) -> None:
         found = checks.facts(self.connection, self.target)
@@ -294,7 +293,7 @@ class Run:
 
 
 @contextlib.contextmanager
-def _session(connection: psycopg.Connection, schema: str, table: str) -> Iterator[None]:
+def session(connection: psycopg.Connection, schema: str, table: str) -> Iterator[None]:
     """Alone at work on the table. A statement that waits ends soon when this program was killed."""
     with contextlib.suppress(pg_errors.InvalidParameterValue, pg_errors.UndefinedObject):
         connection.execute("SET client_connection_check_interval = '1s'")

@@ -7,7 +7,6 @@ more than one such batch, and this for nobody.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import psycopg
@@ -40,7 +39,7 @@ STAGE = "pg_temp.pgcrypt_fill"
 _HAS_TRIGGERS = """
 SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger
                WHERE tgrelid = %s::bigint::oid AND NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 16 <> 0
-                 AND tgname <> ALL (%s::text[]))
+                  AND NOT pg_catalog.starts_with(tgname::text, %s))
 """
 
 
@@ -154,12 +153,9 @@ class Filler:
         return len(written)
 
 
-def is_silent(connection: psycopg.Connection, relation_oid: int, own: Collection[str] = ()) -> bool:
-    """See to it that an UPDATE is no event of the application's until the transaction ends. False: it would be.
-
-    `own` are names of triggers that do not count.
-    """
-    row = connection.execute(_HAS_TRIGGERS, [relation_oid, list(own)]).fetchone()
+def is_silent(connection: psycopg.Connection, relation_oid: int) -> bool:
+    """See to it that an UPDATE is no event of the application's until the transaction ends. False: it would be."""
+    row = connection.execute(_HAS_TRIGGERS, [relation_oid, triggers.PREFIX]).fetchone()
     if row is not None and row[0]:
         try:
             with connection.transaction():
@@ -171,7 +167,7 @@ def is_silent(connection: psycopg.Connection, relation_oid: int, own: Collection
 
 def prepare(connection: psycopg.Connection, move: Move) -> None:
     """Settings for a transaction that writes rows without an event of the application's."""
-    if not is_silent(connection, move.relation_oid, triggers.names(move)):
+    if not is_silent(connection, move.relation_oid):
         raise ConfigError(f"{move.schema}.{move.table} {LOUD}", sqlstate="42501")
     settings = {
         "row_security": "off",  # an error rather than rows left out

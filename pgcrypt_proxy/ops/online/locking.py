@@ -25,7 +25,7 @@ _AUTOVACUUM = """
 SELECT s.setting::int FROM pg_catalog.pg_settings s
 WHERE s.name = 'deadlock_timeout' AND EXISTS (
     SELECT FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
-    WHERE l.granted AND l.relation = pg_catalog.to_regclass(%s) AND a.backend_type = 'autovacuum worker')
+    WHERE l.granted AND l.relation = ANY (%s::text[]::regclass[]) AND a.backend_type = 'autovacuum worker')
 """
 _HOLDERS = """
 SELECT DISTINCT a.pid, COALESCE(NULLIF(a.application_name, ''), a.backend_type, 'no name'), COALESCE(a.state, ''),
@@ -58,17 +58,17 @@ class Pauses:
 
 
 @contextlib.contextmanager
-def locked(connection: psycopg.Connection, qualified_table: str) -> Iterator[None]:
-    """A transaction that has the table to itself; one of IN_THE_WAY when it was not to be had at once."""
+def locked(connection: psycopg.Connection, *qualified_tables: str) -> Iterator[None]:
+    """A transaction that has the tables to itself; one of IN_THE_WAY when they were not to be had at once."""
     timeout_ms = LOCK_TIMEOUT_MS
-    row = connection.execute(_AUTOVACUUM, [qualified_table]).fetchone()
+    row = connection.execute(_AUTOVACUUM, [list(qualified_tables)]).fetchone()
     if row is not None:  # it gives way to those who have waited for so long
         timeout_ms += int(row[0])
     with connection.transaction():
         connection.execute(f"SET LOCAL lock_timeout = {timeout_ms}".encode())
         connection.execute(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}".encode())
         connection.execute("SET LOCAL idle_in_transaction_session_timeout = '5s'")
-        connection.execute(f"LOCK TABLE {qualified_table} IN ACCESS EXCLUSIVE MODE".encode())
+        connection.execute(f"LOCK TABLE {', '.join(qualified_tables)} IN ACCESS EXCLUSIVE MODE".encode())
         yield
 
 

@@ -11,11 +11,13 @@ from psycopg import errors as pg_errors
 
 from pgcrypt_proxy.errors import ConfigError
 from pgcrypt_proxy.ops.index_conversion import quoted
-from pgcrypt_proxy.ops.swap_locks import ENGINE_LOCK
+from pgcrypt_proxy.ops.swap_locks import ENGINE_LOCK, ROTATION_LOCK
 from pgcrypt_proxy.sql.catalog import HIDDEN_PREFIX
 
-SEAL, OPEN = "seal", "open"
+SEAL, OPEN, REINDEX = "seal", "open", "reindex"
 FILLING, SWITCHING, SCRUBBING = "filling", "switching", "scrubbing"
+
+COMMANDS = {SEAL: "protect --online", OPEN: "unprotect --online", REINDEX: "rotate index"}
 
 #: How long a killed run's session may take to end.
 ENGINE_WAIT_S = 15.0
@@ -65,7 +67,13 @@ class Move:
 
     @property
     def is_sealing(self) -> bool:
-        return self.direction == SEAL
+        """Whether the values in the column beside are sealed."""
+        return self.direction != OPEN
+
+    @property
+    def command(self) -> str:
+        """What is at work on it."""
+        return COMMANDS[self.direction]
 
 
 def every(connection: psycopg.Connection) -> list[Move]:
@@ -135,14 +143,26 @@ def only_engine(connection: psycopg.Connection, schema: str, table: str) -> Iter
     ).fetchone()
     if row is None:
         raise ConfigError(f"there is no table {schema}.{table}", sqlstate="42P01")
-    number = ENGINE_LOCK << 32 | int(row[0])
+    with _session_lock(connection, ENGINE_LOCK << 32 | int(row[0]), f"another run is at work on {schema}.{table}"):
+        yield
+
+
+@contextlib.contextmanager
+def only_rotation(connection: psycopg.Connection) -> Iterator[None]:
+    """One rotation of index keys at a time. Proxies rely on it: all tables that are reindexed are so together."""
+    with _session_lock(connection, ROTATION_LOCK, "another run is at work on index keys"):
+        yield
+
+
+@contextlib.contextmanager
+def _session_lock(connection: psycopg.Connection, number: int, refusal: str) -> Iterator[None]:
     try:
         with connection.transaction():
             connection.execute(f"SET LOCAL lock_timeout = {int(ENGINE_WAIT_S * 1000)}".encode())
             connection.execute("SELECT pg_catalog.pg_advisory_lock(%s::bigint)", [number])
     except pg_errors.LockNotAvailable:
         raise ConfigError(
-            f"another run is at work on {schema}.{table}",
+            refusal,
             hint="One run for each table at a time. The session of a killed run ends with its statement.",
             sqlstate="55P03",
         ) from None

@@ -17,7 +17,9 @@ from pgcrypt_proxy.sql.catalog import HIDDEN_PREFIX
 SETTING = "pgcrypt.filling"
 
 #: A tilde comes behind all letters of ASCII: of BEFORE triggers the last by name fires last.
-_PREFIX = "~"
+_LAST = "~"
+#: What all their names begin with.
+PREFIX = f"{_LAST}{HIDDEN_PREFIX}"
 
 _BEFORE_ROW = """
 SELECT t.tgname, t.tgenabled::text FROM pg_catalog.pg_trigger t
@@ -27,7 +29,7 @@ WHERE t.tgrelid = %s::bigint::oid AND NOT t.tgisinternal AND t.tgtype & 3 = 3 AN
 
 def names(move: Move) -> tuple[str, str]:
     """The trigger on INSERT, and the one on UPDATE."""
-    return f"{_PREFIX}{move.hidden}_insert", f"{_PREFIX}{move.hidden}_update"
+    return f"{_LAST}{move.hidden}_insert", f"{_LAST}{move.hidden}_update"
 
 
 def create(connection: psycopg.Connection, move: Move) -> None:
@@ -71,7 +73,7 @@ def check(connection: psycopg.Connection, move: Move) -> None:
             " pg_restore --disable-triggers for one.",
             sqlstate="55000",
         )
-    late = [name for name in found if name not in own and name.encode() > own[0].encode()]
+    late = [name for name in found if not name.startswith(PREFIX) and name.encode() > own[0].encode()]
     if late:
         raise ConfigError(
             f"{move.qualified_name}: trigger {late[0]} fires behind those that keep track of changes",

@@ -132,7 +132,7 @@ def test_proxies_are_waited_for_before_the_table_is_touched(
             seen.append(rows(other, "SELECT state FROM pgcrypt.moves"))
             seen.append(rows(other, TRY))
 
-    monkeypatch.setattr(engine, "swap", look)
+    monkeypatch.setattr(swap, "swap", look)
     sealing(ruled).to_the_end()
     assert seen == [[("switching",)], [(False,)], [("scrubbing",)], [(False,)]]
     with postgres.connect(database) as other:
@@ -249,7 +249,7 @@ STEPS = [
     (engine.indexes, "make_pending"),
     (Run, "_indexes_made"),
     (Run, "_caught_up"),
-    (engine, "swap"),
+    (swap, "swap"),
     (scrub, "keep_not_null"),
     (scrub, "scrub"),
     (scrub, "vacuum"),
