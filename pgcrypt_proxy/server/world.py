@@ -240,9 +240,8 @@ class World:
     def _hold(self, tables: frozenset[str]) -> None:
         catalog = self.planner.catalog
         if catalog.held_tables != tables and self.planner.blocked is None:
-            self.planner = self._make_planner(
-                replace(catalog, version=next(self._versions), held_tables=tables, held_together=frozenset())
-            )
+            held = dict.fromkeys(tables, False)
+            self.planner = self._make_planner(replace(catalog, version=next(self._versions)).holding(held))
             self._tell()
 
     def _block(self, error: PolicyError) -> None:

@@ -163,13 +163,14 @@ class Run:
     def _filled(self, move: Move) -> None:
         keys = FreshKeys(self.store)
         try:
-            self._swapped(self._nearly_filled(keys, move), self._found())
+            filler = self._nearly_filled(keys, move)
+            self._swapped(filler, self._found())
         finally:
             keys.close()
 
     def _nearly_filled(self, keys: FreshKeys, move: Move) -> Filler:
         wanted = change.of(self.connection, move)
-        if self.target.direction != moves.REINDEX:
+        if move.direction != moves.REINDEX:  # which goes by the column as it was sealed
             checks.require_same(self.target, wanted.column)
         filler = Filler(self.connection, keys, move, wanted)
         triggers.check(self.connection, move)

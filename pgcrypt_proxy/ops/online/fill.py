@@ -39,7 +39,7 @@ STAGE = "pg_temp.pgcrypt_fill"
 _HAS_TRIGGERS = """
 SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger
                WHERE tgrelid = %s::bigint::oid AND NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 16 <> 0
-                  AND NOT pg_catalog.starts_with(tgname::text, %s))
+                 AND NOT pg_catalog.starts_with(tgname::text, %s))
 """
 
 

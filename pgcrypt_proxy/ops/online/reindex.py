@@ -266,8 +266,8 @@ class _Column(Run):
             self._begun()
 
     def fill(self, keys: FreshKeys) -> None:
-        move = self._found()
-        self._beside = Filled(self._nearly_filled(keys, move), self.target, move)
+        filler = self._nearly_filled(keys, self._found())
+        self._beside = Filled(filler, self.target, self._found())
 
     def ready(self) -> Filled:
         assert self._beside is not None
