@@ -175,6 +175,7 @@ class Run:
         filler = Filler(self.connection, keys, move, wanted)
         triggers.check(self.connection, move)
         self._first_pass(filler, move, wanted)
+        move = self._found()
         scrub.reuse(self.connection, move)
         indexes.make_pending(self.connection, move)
         return filler

@@ -60,7 +60,7 @@ def test_a_dump_from_meanwhile_goes_on_where_it_is_restored(
     ruled = replace(rule("public.t.v", "text", ("equality",)), phase="sealing")
     home, step = {
         "before the pass": (Run, "_first_pass"),
-        "behind the pass": (engine, "swap"),
+        "behind the pass": (engine, "switch"),
         "behind the swap": (engine.scrub, "keep_not_null"),
     }[where]
 
