@@ -83,12 +83,14 @@ class Rotation:
         with readable_errors("rotating the index key"), moves.only_rotation(self.connection):
             found = self._found()
             begun = self._begun()
-            if not begun and not self._left(found):
+            domains = {term.domain for term in found}
+            if not self._left(found) and not any(self._domain_of(move) in domains for move in begun):
+                _refuse_begun(begun)
                 self._check(found)
                 self.on_key(rotate_index_key(self.store))
             generation = self._newest()
             outcomes: list[Outcome] = []
-            for domain in sorted({term.domain for term in found}):
+            for domain in sorted(domains):
                 outcomes += self._domain(domain, generation, begun)
             return outcomes
 
@@ -288,6 +290,16 @@ class _Column(Run):
 
 def _place(move: Move) -> Column:
     return move.schema, move.table, move.column
+
+
+def _refuse_begun(begun: Iterable[Move]) -> None:
+    """A third generation would come before all columns of a domain have the second."""
+    for move in begun:
+        raise ConfigError(
+            f"{move.qualified_name} is on its way under the newest index key",
+            hint="Let `pgcrypt-proxy rotate index` come to its end for it first.",
+            sqlstate="55006",
+        )
 
 
 def _refuse_hidden(found: Iterable[Term]) -> None:

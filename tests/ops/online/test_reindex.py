@@ -133,6 +133,9 @@ def test_of_one_domain_only(connection, store, shop, rule, verified):
     protect.protect(connection, store, other, Options())
     rotation(connection, store, *shop, other, column=("public", "pets", "email")).to_the_end()
     assert generations(connection) == {"users": 1, "orders": 1, "pets": 2}
+    stopped_before_swap(rotation(connection, store, *shop, other))
+    with pytest.raises(ConfigError, match=r"email is on its way under the newest index key"):
+        rotation(connection, store, *shop, other, column=("public", "pets", "email")).to_the_end()
     rotation(connection, store, *shop, other).to_the_end()  # what is left, under the same key
     assert generations(connection) == {"users": 2, "orders": 2, "pets": 2}
     assert verified(*shop, other) == 1201
