@@ -7,10 +7,11 @@ RUN python -m venv /opt/pgcrypt-proxy
 RUN apt-get update \
  && apt-get install -y --no-install-recommends gcc libc6-dev \
  && rm -rf /var/lib/apt/lists/*
-COPY pyproject.toml hatch_build.py LICENSE README.md ./
+COPY pyproject.toml hatch_build.py requirements.lock LICENSE README.md ./
+# Just the files whose hashes the lock has, the build's own included; every provider's packages are among them.
+RUN /opt/pgcrypt-proxy/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock
 COPY pgcrypt_proxy ./pgcrypt_proxy
-ARG EXTRAS=""
-RUN /opt/pgcrypt-proxy/bin/pip install --no-cache-dir --disable-pip-version-check ".${EXTRAS}"
+RUN /opt/pgcrypt-proxy/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation .
 
 FROM python:3.11-slim
 LABEL org.opencontainers.image.title="pgcrypt-proxy" \

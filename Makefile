@@ -1,7 +1,7 @@
 # Every target works from a bare checkout: it makes .venv first, and again when pyproject.toml changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test suites check format lint types imports bench fuzz atheris sanitized clean
+.PHONY: help demo test suites check format lint types imports bench fuzz atheris sanitized lock sbom clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -79,6 +79,20 @@ sanitized: $(STAMP) ## Run the tests of the compiled code, and of what uses it, 
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	$(CURDIR)/$(BIN)/python -m pytest -q -m "not integration" --timeout=1200 $(PYTEST_ARGS) \
 	tests/fast tests/wire tests/crypto tests/session
+
+TOOLS := build/tools
+
+lock: ## Pin what the product is installed with, by hash: requirements.lock
+	"$(PYTHON)" -m venv $(TOOLS)
+	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check pip-tools
+	$(TOOLS)/bin/pip-compile --quiet --upgrade --generate-hashes --all-build-deps --strip-extras --no-header \
+	--no-emit-index-url --no-emit-options --extra aws --extra vault --extra sqlalchemy \
+	--output-file requirements.lock pyproject.toml
+
+sbom: ## Write down, as CycloneDX, all that the product is made of: build/sbom.json
+	"$(PYTHON)" -m venv $(TOOLS)
+	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check cyclonedx-bom
+	$(TOOLS)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-file build/sbom.json requirements.lock
 
 clean: ## Remove all that the other targets made
 	rm -rf $(VENV) dist build htmlcov .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -7,13 +7,16 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import pgcrypt_proxy
 
 ROOT = Path(__file__).parent.parent
+LOCK = ROOT / "requirements.lock"
 MAX_LINES = 450
 MODULES = sorted(ROOT.glob("pgcrypt_proxy/**/*.py"))
 RECORDS = sorted(ROOT.glob("docs/adr/[0-9]*.md"))
@@ -83,3 +86,31 @@ def test_a_skip_fails_where_skips_are_not_allowed(tmp_path: Path, no_skips: str,
     )
     assert done.returncode == exit_status, done.stdout + done.stderr
     assert reason in done.stdout
+
+
+def locked() -> dict[str, tuple[str, int]]:
+    """Version and number of hashes of each pinned package."""
+    found: dict[str, tuple[str, int]] = {}
+    for entry in re.split(r"\n(?=[a-zA-Z0-9])", LOCK.read_text().strip()):
+        name, version = re.match(r"([\w.-]+)==([\w.!+-]+)", entry).groups()  # type: ignore[union-attr]
+        found[name.lower().replace("_", "-")] = version, entry.count("--hash=sha256:")
+    return found
+
+
+def test_everything_that_is_installed_is_pinned_by_hash() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    wanted = [*project["project"]["dependencies"], *extras["aws"], *extras["vault"], *extras["sqlalchemy"]]
+    pinned = locked()
+    for text in [*wanted, *project["build-system"]["requires"]]:
+        requirement = Requirement(text)
+        version, _ = pinned[requirement.name.lower()]
+        assert requirement.specifier.contains(version, prereleases=True), text
+    assert [name for name, (_, hashes) in pinned.items() if not hashes] == []
+
+
+def test_the_image_installs_nothing_but_what_is_pinned() -> None:
+    installs = re.findall(r"bin/pip install (.+)", (ROOT / "Dockerfile").read_text())
+    assert len(installs) == 2
+    assert "--require-hashes -r requirements.lock" in installs[0]
+    assert "--no-deps --no-build-isolation ." in installs[1]
