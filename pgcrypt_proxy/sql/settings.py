@@ -12,12 +12,13 @@ TEXT_SETTINGS = frozenset(
 _ALL = frozenset({"VAR_RESET_ALL"})
 #: What the meaning of a name without schema depends on.
 _PATH_SETTINGS = frozenset({"search_path", "role", "session_authorization"})
-#: All other statements may change the search_path, or the relations in it.
+#: All other statements may change the search_path, or the relations in it. An index is a relation, too, but one that
+#: no query can read.
 _MOVE_NOTHING = frozenset(
     {
         "SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "CopyStmt", "TruncateStmt", "LockStmt",
         "PrepareStmt", "DeallocateStmt", "DeclareCursorStmt", "FetchStmt", "ClosePortalStmt",
-        "VariableShowStmt", "ListenStmt", "UnlistenStmt", "NotifyStmt", "CheckPointStmt", "ConstraintsSetStmt",
+        "AlterTableStmt", "IndexStmt", "CommentStmt", "VariableShowStmt", "ListenStmt", "UnlistenStmt", "NotifyStmt", "CheckPointStmt", "ConstraintsSetStmt",
     }
 )  # fmt: skip
 _ENDS = frozenset({"TRANS_STMT_COMMIT", "TRANS_STMT_ROLLBACK", "TRANS_STMT_ROLLBACK_TO", "TRANS_STMT_PREPARE"})

@@ -34,7 +34,7 @@ BEGIN; INSERT INTO contacts (email) VALUES ('plain-new@x'); DELETE FROM users WH
 --> extended refused: cannot insert multiple commands
 --> prepared refused: cannot insert multiple commands
 
-BEGIN; INSERT INTO contacts (email) VALUES ('plain-new@x'); COMMIT; UPDATE users SET born = '2001-02-31'; SELECT 1
+BEGIN; INSERT INTO contacts (email) VALUES ('plain-new@x'); COMMIT; UPDATE public.users SET born = '2001-02-31'; SELECT 1
 --> same
 --> extended refused: cannot insert multiple commands
 --> prepared refused: cannot insert multiple commands

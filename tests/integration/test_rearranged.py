@@ -415,7 +415,7 @@ def test_parameters_of_all_kinds(legs):
 def test_a_migration_in_a_transaction(legs, moved):
     """DDL of the session's own: the server is asked what is there, and the order goes on."""
     if any(r.hidden for r in moved.running.proxy.world.planner.catalog.relations.values()):
-        pytest.skip("a table with a hidden column is not altered")
+        pytest.skip("not applicable: a table with a hidden column is not altered")
     outcomes = []
     for leg in legs:
         leg.must("BEGIN")
@@ -433,7 +433,7 @@ def test_a_migration_in_a_transaction(legs, moved):
 @pytest.mark.parametrize("sql", ["ALTER TABLE people ADD x int", "ALTER TABLE people RENAME TO persons"])
 def test_a_table_with_a_hidden_column_is_not_altered(legs, moved, sql):
     if not any(r.hidden for r in moved.running.proxy.world.planner.catalog.relations.values()):
-        pytest.skip("no table has a hidden column")
+        pytest.skip("not applicable: no table has a hidden column")
     made = legs[0].simple(sql)
     assert (made.sqlstate, made.is_own) == ("55000", True)
 

@@ -290,9 +290,13 @@ PREPARE p (text) AS SELECT id FROM users WHERE email = $1; DEALLOCATE p; PREPARE
 --> refused: cannot insert multiple commands into a prepared statement
 --> simple same
 
-PREPARE p AS SELECT email FROM users WHERE id = $1; SELECT 1; EXECUTE p (1); SELECT email FROM users WHERE email = 'planted-ann@x'
+PREPARE p AS SELECT email FROM users WHERE id = $1; SELECT 1; EXECUTE p (1); SELECT email FROM public.users WHERE email = 'planted-ann@x'
 --> refused: cannot insert multiple commands into a prepared statement
 --> simple same
+
+PREPARE p AS SELECT email FROM users WHERE id = $1; EXECUTE p (1); SELECT email FROM users WHERE email = 'planted-ann@x'
+--> refused: cannot insert multiple commands into a prepared statement
+--> simple refused: cannot be used behind a statement that may change what it means
 
 -- ## EXPLAIN and CREATE TABLE AS
 
