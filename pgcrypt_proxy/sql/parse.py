@@ -23,8 +23,11 @@ from pgcrypt_proxy.values.database_types import NO_TYPES, DatabaseTypes
 Node = dict[str, Any]
 
 
-def nodes(tree: Any) -> Iterator[Node]:
-    """Every dict in a tree, outermost first, siblings in no certain order; needs no recursion."""
+def nodes(tree: Any, *, without: str = "") -> Iterator[Node]:
+    """Every dict in a tree, outermost first, siblings in no certain order; needs no recursion.
+
+    What stands under the key `without` is left out.
+    """
     stack = [tree]
     while stack:
         node = stack.pop()
@@ -32,7 +35,7 @@ def nodes(tree: Any) -> Iterator[Node]:
             stack.extend(node)
         elif isinstance(node, dict):
             yield node
-            stack.extend(value for value in node.values() if isinstance(value, dict | list))
+            stack.extend(value for key, value in node.items() if key != without and isinstance(value, dict | list))
 
 
 class Unparsable(Exception):

@@ -69,17 +69,7 @@ def _has_star(targets: Iterable[Node]) -> bool:
 
 def _tables(items: Any) -> set[str]:
     """The tables that stand in FROM itself, not in a subquery of it."""
-    found = set()
-    stack = [items]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, list):
-            stack.extend(node)
-        elif isinstance(node, dict):
-            if "relname" in node:
-                found.add(node["relname"])
-            stack.extend(value for key, value in node.items() if key != "SelectStmt")
-    return found
+    return {node["relname"] for node in nodes(items, without="SelectStmt") if "relname" in node}
 
 
 def _is_row(fields: list[Node], aliases: dict[str, set[str]]) -> bool:
