@@ -7,6 +7,7 @@ error is replaced by ours. Nothing is decided here about answers.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable
 
@@ -319,7 +320,7 @@ class FromFrontend:
         text = self._prepared.read(self._planning.plan(parse.query, extended=True))
         plan = text.planned.plan
         if plan.refusal is not None:
-            raise plan.refusal
+            raise copy.copy(plan.refusal)  # the plan is shared: raised itself, it would keep every traceback
         self._check_settings(plan)
         if name:
             gone = Work(changes=(link.statements.change(name, None, link.queue.batch),))

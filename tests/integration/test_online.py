@@ -196,3 +196,16 @@ def test_a_proxy_that_lost_its_own_connection_makes_no_mistake(live: Live) -> No
                 move.may_swap.set()
     assert load.errors == []
     assert as_read(live) == as_read(live, 1) == load.expected
+
+
+def test_a_prepared_statement_that_a_sealed_column_cannot_answer_is_refused(live: Live) -> None:
+    query = "SELECT id FROM users WHERE id < %s ORDER BY note"
+    with live.connect(prepare_threshold=0) as client:
+        before = client.execute(query, [9]).fetchall()
+        assert len(before) == 8
+        with moving(live, "note") as move:
+            move.may_swap.set()
+        for _ in range(3):
+            with pytest.raises(psycopg.errors.FeatureNotSupported, match="ORDER BY"):
+                client.execute(query, [9])
+        assert client.execute("SELECT note FROM users WHERE id = 7").fetchone() == ("sown note 7",)
