@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, cast
 
 from pgcrypt_proxy.crypto.keyring import Keyring, SealContext
@@ -121,6 +122,8 @@ class GlassKeyring:
         self.is_destroyed = False
 
     index_generations = frozenset({1})
+    #: envelopes of these doubles name no key
+    active_keys: Mapping[str, int] = MappingProxyType({})
 
     def seal(
         self,
