@@ -62,8 +62,8 @@ class Serving:
     def dsn(self, user: str = "postgres", host: str = "127.0.0.1") -> str:
         return f"postgresql://{user}@/{self.db.name}?host={host}&port={self.port}&sslmode=disable"
 
-    def connect(self) -> psycopg.Connection:
-        return psycopg.connect(self.dsn(), autocommit=True)
+    def connect(self, **keywords: Any) -> psycopg.Connection:
+        return psycopg.connect(self.dsn(), autocommit=True, **keywords)
 
     def said(self, event: str) -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
