@@ -29,7 +29,10 @@ WHERE attrelid = 'public.people'::regclass AND attname IN ('email', 'note') AND 
 
 @dataclass(slots=True)
 class Phase:
-    """What clients saw while one thing was done to the columns."""
+    """What clients saw while one thing was done to the columns.
+
+    `nothing_s` is the longest that a query of no table took directly: what the machine itself is late by.
+    """
 
     name: str
     operations: int = 0
@@ -37,6 +40,7 @@ class Phase:
     longest_kind: str = ""
     late: int = 0
     serialization_failures: int = 0
+    nothing_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -52,11 +56,12 @@ class Load:
     _clients: list[Client] = field(default_factory=list)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
-    def start(self, clients: list[Client]) -> None:
-        """Let them begin."""
+    def start(self, clients: list[Client], direct: str) -> None:
+        """Let them begin. `direct` leads to the server itself."""
         self._may_run.set()
         self._clients = clients
         self._tasks = [asyncio.create_task(client.run()) for client in clients]
+        self._tasks.append(asyncio.create_task(self._ask_nothing(direct)))
 
     async def hold(self) -> None:
         """Return when every client stands between two operations, and let none begin another."""
@@ -80,6 +85,14 @@ class Load:
         await asyncio.sleep(self.pause_s)
         await self._may_run.wait()
         return not self._is_over
+
+    async def _ask_nothing(self, dsn: str) -> None:
+        async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+            while not self._is_over:
+                started = time.monotonic()
+                await connection.execute("SELECT 1")
+                self.phase.nothing_s = max(self.phase.nothing_s, time.monotonic() - started)
+                await asyncio.sleep(self.pause_s)
 
     @contextmanager
     def timed(self, kind: str) -> Iterator[None]:

@@ -121,7 +121,8 @@ class _Work:
             [
                 Client(self._load, model, direct if style == "direct" else ways[which], style)
                 for model, (which, style) in zip(self._models, STYLES, strict=True)
-            ]
+            ],
+            direct,
         )
         engine = Engine(self._db, self.result.kills)
         sealed: set[str] = set()
@@ -155,7 +156,8 @@ class _Work:
         where = ", ".join(f"{kill.state} {kill.part:.0%}" for kill in self.result.kills[before:])
         self._say(
             f"{step.name}: {seconds:.1f} s{rate}; {phase.operations:,} operations, the longest statement"
-            f" {phase.longest_s:.2f} s ({phase.longest_kind}), {phase.late} over 1 s,"
+            f" {phase.longest_s:.2f} s ({phase.longest_kind}), {phase.late} over 1 s, SELECT 1 directly"
+            f" {phase.nothing_s:.2f} s,"
             f" {phase.serialization_failures} x 40001; killed at: {where or 'never'}"
         )
         return len(left)
