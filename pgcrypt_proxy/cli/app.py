@@ -13,7 +13,20 @@ from collections.abc import Sequence
 
 import typer
 
-from pgcrypt_proxy.cli import audit, backup, explain, key_life, keys, learn, logins, output, protection, serve, setup
+from pgcrypt_proxy.cli import (
+    audit,
+    backup,
+    explain,
+    import_,
+    key_life,
+    keys,
+    learn,
+    logins,
+    output,
+    protection,
+    serve,
+    setup,
+)
 from pgcrypt_proxy.errors import PgcryptError
 
 EXIT_USER_ERROR = 2
@@ -36,6 +49,7 @@ for command in (
     protection.protect,
     protection.unprotect,
     protection.verify,
+    import_.import_,
     explain.explain,
     learn.learn,
     keys.keys,
@@ -48,7 +62,7 @@ for command in (
     backup.restore,
     setup.version,
 ):
-    app.command(name="open" if command is keys.open_value else command.__name__)(command)
+    app.command(name="open" if command is keys.open_value else command.__name__.rstrip("_"))(command)
 app.add_typer(key_life.rotate)
 app.add_typer(audit.audit)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Protocol
 
 import psycopg
 from psycopg import errors as pg_errors
@@ -43,6 +44,38 @@ class Options:
     make_indexes: bool = True
 
 
+class Reading(Protocol):
+    """How the plain values of a column that is to be sealed are read: as they stand, or out of others' ciphertext."""
+
+    def seen(self, connection: psycopg.Connection, facts: ColumnFacts, rule: Rule) -> ColumnFacts:
+        """The facts that the rule is compared with. Raises ConfigError."""
+        ...
+
+    def query(self, connection: psycopg.Connection, facts: ColumnFacts) -> str:
+        """SQL of type bytea over the column."""
+        ...
+
+    def plaintext(self, value: bytes, column: ProtectedColumn) -> bytes:
+        """What `query` gave as the column's type sends it. Raises PgcryptError."""
+        ...
+
+
+class AsTheyStand:
+    """Plain values."""
+
+    def seen(self, connection: psycopg.Connection, facts: ColumnFacts, rule: Rule) -> ColumnFacts:
+        return facts
+
+    def query(self, connection: psycopg.Connection, facts: ColumnFacts) -> str:
+        return f"{send_function(connection, facts.type_oid)}({quoted(facts.name)})"
+
+    def plaintext(self, value: bytes, column: ProtectedColumn) -> bytes:
+        return value
+
+
+AS_THEY_STAND = AsTheyStand()
+
+
 @dataclass(frozen=True, slots=True)
 class Preview:
     """What would be done, and what stands in the way. `rows` is None when there are more than allowed."""
@@ -67,11 +100,13 @@ class Outcome:
     seconds: float
 
 
-def preview_protect(connection: psycopg.Connection, rule: Rule, options: Options) -> Preview:
+def preview_protect(
+    connection: psycopg.Connection, rule: Rule, options: Options, reading: Reading = AS_THEY_STAND
+) -> Preview:
     """What `protect` would do. Changes nothing, locks nothing."""
     _refuse_moving(connection, rule.schema, rule.table, rule.column)
     facts = column_facts.read(connection, rule.schema, rule.table, rule.column)
-    assessment = assess(connection, facts, rule, options)
+    assessment = assess(connection, reading.seen(connection, facts, rule), rule, options)
     return _preview(connection, facts, assessment, options, "pgcrypt.sealed_<id>", "pg_catalog.bytea")
 
 
@@ -89,6 +124,7 @@ def protect(
     rule: Rule,
     options: Options,
     progress: Progress = no_progress,
+    reading: Reading = AS_THEY_STAND,
 ) -> Outcome:
     """Seal every value of the rule's column. `store` has a connection of its own.
 
@@ -100,7 +136,7 @@ def protect(
         _refuse_moving(connection, rule.schema, rule.table, rule.column)
         _lock(connection, rule.schema, rule.table, options)
         facts = column_facts.read(connection, rule.schema, rule.table, rule.column)
-        assessment = assess(connection, facts, rule, options)
+        assessment = assess(connection, reading.seen(connection, facts, rule), rule, options)
         rows = _count(connection, facts, options)
         _raise_obstacles("protected", facts, assessment, rows, options)
         assert rows is not None
@@ -110,7 +146,8 @@ def protect(
         values = values_of(keyring)
         use = ParameterUse(0, Use.SEAL, column)
 
-        def seal(plaintext: bytes) -> tuple[bytes, bytes]:
+        def seal(value: bytes) -> tuple[bytes, bytes]:
+            plaintext = reading.plaintext(value, column)
             sealed = values.parameter(use, 0, plaintext, 1)
             assert sealed is not None
             return plaintext, sealed
@@ -118,7 +155,7 @@ def protect(
         rewrite = Rewrite(
             target_type=sealed_types.name(column.id),
             staged_type="pg_catalog.bytea",
-            read=f"{send_function(connection, facts.type_oid)}({quoted(rule.column)})",
+            read=reading.query(connection, facts),
             change=seal,
             reread=f"{quoted(rule.column)}::pg_catalog.bytea",
             reopen=values.opener(column, 1),
