@@ -144,6 +144,11 @@ class Keyring:
         """Whether its time is over."""
         return self._clock() >= self.expires_at
 
+    @property
+    def is_by_monotonic_clock(self) -> bool:
+        """Whether `expires_at` is a time of CLOCK_MONOTONIC, which compiled code reads by itself."""
+        return self._clock is time.monotonic
+
     def _check_time(self) -> float:
         """The time. Raises KeyUnavailable when the keyring's is over."""
         now = self._clock()

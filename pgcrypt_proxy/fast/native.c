@@ -149,7 +149,7 @@ typedef struct {
     unsigned char *aad; /* MAX_HEAD bytes for the envelope's head, then `bound_length` that never change */
     size_t bound_length;
     PyObject *convert;
-    Py_ssize_t opened, opened_in_row;
+    Py_ssize_t opened, opened_in_row, uncounted;
 } Column;
 
 typedef struct {
@@ -157,6 +157,7 @@ typedef struct {
     Py_ssize_t count;
     Column *columns;
     int has_convert, is_busy;
+    double seconds;
 } Rows;
 
 static void column_clear(Column *column)
@@ -539,8 +540,28 @@ static PyObject *rows_open(PyObject *object, PyObject *args)
     return answer;
 }
 
+PyDoc_STRVAR(counts_doc, "counts(): how many values of each column a Course has opened since, and in how many seconds.");
+
+static PyObject *rows_counts(PyObject *object, PyObject *unused)
+{
+    Rows *self = (Rows *)object;
+    (void)unused;
+    PyObject *counts = PyTuple_New(self->count);
+    for (Py_ssize_t i = 0; counts != NULL && i < self->count; i++) {
+        PyObject *number = PyLong_FromSsize_t(self->columns[i].uncounted);
+        if (number == NULL || PyTuple_SetItem(counts, i, number) < 0)
+            Py_CLEAR(counts);
+        self->columns[i].uncounted = 0;
+    }
+    PyObject *answer = counts == NULL ? NULL : Py_BuildValue("(Od)", counts, self->seconds);
+    Py_XDECREF(counts);
+    self->seconds = 0;
+    return answer;
+}
+
 static PyMethodDef rows_methods[] = {
     {"open", rows_open, METH_VARARGS, open_doc},
+    {"counts", rows_counts, METH_NOARGS, counts_doc},
     {NULL, NULL, 0, NULL},
 };
 static PyType_Slot rows_slots[] = {
@@ -548,6 +569,10 @@ static PyType_Slot rows_slots[] = {
     {Py_tp_doc, "Rows(columns): opens the rows of one result."}, {0, NULL},
 };
 static PyType_Spec rows_spec = {"pgcrypt_proxy.fast.native.Rows", sizeof(Rows), 0, Py_TPFLAGS_DEFAULT, rows_slots};
+
+#include "bind.h"
+#include "course.h"
+#include "port.h"
 
 /* ---- runs of messages */
 
@@ -600,12 +625,20 @@ PyMODINIT_FUNC PyInit_native(void)
     if (module == NULL)
         return NULL;
     cipher_type = (PyTypeObject *)PyType_FromSpec(&cipher_spec);
-    rows_type = (PyTypeObject *)PyType_FromSpec(&rows_spec);
-    if (cipher_type == NULL || rows_type == NULL ||
-        PyModule_AddObjectRef(module, "Cipher", (PyObject *)cipher_type) < 0 ||
-        PyModule_AddObjectRef(module, "Rows", (PyObject *)rows_type) < 0) {
-        Py_DECREF(module);
-        return NULL;
+    const struct {
+        const char *name;
+        PyType_Spec *spec;
+        PyTypeObject **type;
+    } types[] = {
+        {"Cipher", &cipher_spec, &cipher_type}, {"Rows", &rows_spec, &rows_type}, {"Route", &route_spec, &route_type},
+        {"Course", &course_spec, &course_type}, {"Outlet", &outlet_spec, &outlet_type}, {"Port", &port_spec, &port_type},
+    };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        *types[i].type = (PyTypeObject *)PyType_FromSpec(types[i].spec);
+        if (*types[i].type == NULL || PyModule_AddObjectRef(module, types[i].name, (PyObject *)*types[i].type) < 0) {
+            Py_DECREF(module);
+            return NULL;
+        }
     }
     return module;
 }

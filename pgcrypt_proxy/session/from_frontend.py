@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from pgcrypt_proxy.errors import CatalogDrift, FrontendProtocolError, PgcryptError, ProtocolError, Refusal
 from pgcrypt_proxy.session.copy import CopyMessages
+from pgcrypt_proxy.session.courses import PARSE, QUERY, Courses
 from pgcrypt_proxy.session.link import Link, SessionFatal, Work
 from pgcrypt_proxy.session.parameters import passes_bind, rewritten_bind, upstream_type_oids
 from pgcrypt_proxy.session.planning import Planned, Planning
@@ -52,8 +53,9 @@ _RETURNS_ANY_ROWS = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*(?:fetch|exec
 class FromFrontend:
     """Handlers by message type. They raise Hold or Unsettled, before any effect, when the message must wait."""
 
-    def __init__(self, link: Link, planning: Planning) -> None:
+    def __init__(self, link: Link, planning: Planning, courses: Courses) -> None:
         self._link = link
+        self._courses = courses
         self._planning = planning
         self._swaps = planning.swaps
         self._prepared = PreparedBySql(link, planning)
@@ -113,7 +115,9 @@ class FromFrontend:
         link.note_settings(plan)
         link.note_shape(plan)
         self._swaps.note_sent(plan)
-        self._expect_query(raw, work)
+        self.expect_query(raw, work)
+        if text.planned.is_certain:
+            self._courses.note_text(QUERY, raw[5:], plan, text.planned.sql, plan)
 
     def _rendered(self, planned: Planned, work: Work) -> str:
         """The text with its literals sealed; of several statements, one with an unsound literal fails in its place."""
@@ -130,7 +134,7 @@ class FromFrontend:
                 errors.append(error)
                 work.plan = self._link.planner.with_failures(planned.sql, planned.resolved, errors)
 
-    def _expect_query(self, raw: bytes, work: Work, error: PgcryptError | None = None) -> None:
+    def expect_query(self, raw: bytes, work: Work, error: PgcryptError | None = None) -> None:
         """A Query takes away the unnamed statement and the unnamed portal, whether or not it fails."""
         link = self._link
         batch = link.queue.batch
@@ -147,7 +151,9 @@ class FromFrontend:
         self.await_settings()
         text = self._prepared.read(self._planning.plan(parse.query, extended=True))
         self._check_settings(text.planned.plan)
-        self._send_parse(raw, parse, text, Answer.FORWARD)
+        statement = self._send_parse(raw, parse, text, Answer.FORWARD)
+        if text.planned.is_certain and not parse.statement_name:
+            self._courses.note_text(PARSE, raw[6:], statement, text.planned.sql, text.planned.plan)
         self.is_batch_doomed = text.planned.plan.refusal is not None
 
     def _send_parse(self, raw: bytes, parse: Parse, text: Text, answer: Answer) -> Statement:
@@ -352,7 +358,7 @@ class FromFrontend:
         link.observer.refused(error)
         if raw[0] == ord("Q"):
             self.copies.may_copy = False
-            self._expect_query(REFUSED_QUERY, Work(), error)
+            self.expect_query(REFUSED_QUERY, Work(), error)
         elif raw[0] == ord("F"):
             link.expect(REFUSED_CALL, Request.FUNCTION_CALL, Work(), Answer.REPLACE, error)
         else:

@@ -56,12 +56,12 @@ class RowOpener:
         """
         at = left = 0
         while at < len(run):
-            if left < MAX_LEFT and (native := self._compiled()) is not None:
+            if left < MAX_LEFT and (native := self.compiled()) is not None:
                 started = self._meter.clock()
                 opened, reached, counts = native.open(run, at)
                 if reached > at:
                     out.append(opened)
-                    self._count(counts, self._meter.clock() - started)
+                    self.count(counts, self._meter.clock() - started)
                     at, left = reached, 0
                     continue
             left += 1
@@ -69,7 +69,7 @@ class RowOpener:
             out.append(rows.replace(run[at:end], self._reference))
             at = end
 
-    def _compiled(self) -> Any:
+    def compiled(self) -> Any:
         """The compiled opener under the present keyring, or None: then the reference does it, or says why not."""
         keyring = self._values.keyring
         if fast.native is None or keyring.is_expired:
@@ -96,7 +96,8 @@ class RowOpener:
             made.append((kind, code == 0, *keys, convert))
         return tuple(made)
 
-    def _count(self, counts: tuple[int, ...], seconds: float) -> None:
+    def count(self, counts: tuple[int, ...], seconds: float) -> None:
+        """So many values of each column were opened, all in that time."""
         sums: dict[str, int] = {}
         for column, count in zip(self.outputs, counts, strict=True):
             if column is not None and count:

@@ -121,6 +121,11 @@ class GlassKeyring:
         self.is_destroyed = False
 
     index_generations = frozenset({1})
+    is_by_monotonic_clock = True
+
+    @property
+    def expires_at(self) -> float:
+        return float("-inf" if self.is_expired else "inf")
 
     def seal(
         self,
@@ -167,8 +172,8 @@ class RecordingObserver:
     def failed(self, operation: str, error: PgcryptError, column: str = "") -> None:
         self.told.append(("failed", operation, error.kind, column))
 
-    def statement(self, disposition: str, seconds: float) -> None:
-        self.told.append(("statement", disposition))
+    def statement(self, disposition: str, seconds: float, count: int = 1) -> None:
+        self.told += [("statement", disposition)] * count
 
     def refused(self, refusal: PgcryptError) -> None:
         self.told.append(("refused", refusal.message))
