@@ -117,7 +117,7 @@ def test_grants_are_renewed_before_they_run_out(db: ProtectedDatabase) -> None:
     with db.direct() as direct:
         row = direct.execute("SELECT seals FROM pgcrypt.keyring WHERE kind = 'dek'").fetchone()
         assert row is not None
-        assert row[0] >= 2 * 400_000
+        assert row[0] >= 2 * SEALS_AT_ONCE
 
 
 def test_the_proxy_comes_back_after_its_own_connection_is_lost(db: ProtectedDatabase) -> None:
