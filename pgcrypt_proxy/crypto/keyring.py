@@ -31,6 +31,8 @@ __all__ = ["MAX_SEALS", "SEAL_LEASE_S", "KeyRecord", "Keyring", "SealContext", "
 #: NIST SP 800-38D, 8.3: at most 2^32 encryptions under one key with random 96-bit nonces.
 MAX_SEALS = 2**32
 DEFAULT_TTL_S = 300.0
+#: Head of the envelope before its terms, Cipher, Mac of each term or None, and what else is authenticated.
+NativeSeals = tuple[bytes, Any, Any, Any, bytes]
 #: How long a proxy may seal under a key that it has last seen active. `rotate dek` waits for it.
 SEAL_LEASE_S = 10.0
 
@@ -65,14 +67,24 @@ def wrap_context(keyring_id: bytes, kind: str, data_class: str, tenant: str, gen
     }
 
 
-@dataclass(slots=True)
+class _Budget:
+    """How many values may be sealed under a key, and until when: fast.native.Cipher has the same, to use by itself."""
+
+    def __init__(self) -> None:
+        self.granted = 0
+        self.seal_until = 0.0
+
+
 class _Dek:
-    record: KeyRecord
-    cipher: AESGCM = field(repr=False)
-    native: Any = field(repr=False)  # fast.native.Cipher of the same key, where it was built
-    granted: int = 0
-    #: for tools without an end: they hold a lock that keeps the key active (keyring_store.hold_active_keys)
-    seal_until: float = float("inf")
+    """A key. `native` is fast.native.Cipher of the same key, where it was built."""
+
+    def __init__(self, record: KeyRecord, cipher: AESGCM, native: Any) -> None:
+        self.record = record
+        self.cipher = cipher
+        self.native = native
+        self.budget: Any = _Budget() if native is None else native
+        #: for tools without an end: they hold a lock that keeps the key active (keyring_store.hold_active_keys)
+        self.budget.seal_until = float("inf")
 
 
 class Keyring:
@@ -162,7 +174,7 @@ class Keyring:
     def grant_seals(self, key_id: int, count: int) -> None:
         """Allow `count` more seals under that DEK, after the database has counted them."""
         dek = self._deks[key_id]
-        dek.granted += max(count, 0)
+        dek.budget.granted += max(count, 0)
 
     def confirm_active(self, active_ids: Collection[int], until: float) -> bool:
         """Its active keys that are among `active_ids` may seal `until` then; whether that is all of them.
@@ -171,13 +183,13 @@ class Keyring:
         """
         for dek in self._active.values():
             if dek.record.id in active_ids:
-                dek.seal_until = until
+                dek.budget.seal_until = until
         return all(dek.record.id in active_ids for dek in self._active.values())
 
     def end_leases(self) -> None:
         """Seal nothing before `confirm_active`."""
         for dek in self._active.values():
-            dek.seal_until = float("-inf")
+            dek.budget.seal_until = float("-inf")
 
     @property
     def active_keys(self) -> dict[str, int]:
@@ -196,19 +208,19 @@ class Keyring:
 
     def needs_grant(self, threshold: int) -> list[int]:
         """The ids of active DEKs with fewer than `threshold` seals left."""
-        return [d.record.id for d in self._active.values() if d.granted < threshold]
+        return [d.record.id for d in self._active.values() if d.budget.granted < threshold]
 
     def remaining_seals(self, data_class: str, tenant: str = "") -> int:
         """How many more values can be sealed for that data class; 0 when it has no active DEK."""
         dek = self._active.get((data_class, tenant))
-        return dek.granted if dek is not None else 0
+        return dek.budget.granted if dek is not None else 0
 
     def carry_grants(self, older: Keyring) -> None:
         """Take over what `older` had left, so that a refresh wastes no grant; `older` can seal no more."""
         for key_id, dek in older._deks.items():
             if key_id in self._deks:
-                self._deks[key_id].granted += dek.granted
-                dek.granted = 0
+                self._deks[key_id].budget.granted += dek.budget.granted
+                dek.budget.granted = 0
 
     # -- values
 
@@ -244,18 +256,18 @@ class Keyring:
                 f'there is no active data encryption key for data class "{context.data_class}"',
                 hint="Run: pgcrypt-proxy init",
             )
-        if dek.granted <= 0:
+        if dek.budget.granted <= 0:
             raise SealError(
                 "the usage limit of the data encryption key is reached",
                 hint="A new grant or key is made in the background; try again.",
                 sqlstate="58030",
             )
-        if now >= dek.seal_until:
+        if now >= dek.budget.seal_until:
             raise KeyUnavailable(
                 "it is not known whether the data encryption key is still the active one",
                 hint="The proxy asks the database for that all the time; try again.",
             )
-        dek.granted -= 1
+        dek.budget.granted -= 1
         head = envelope.header(envelope.term_byte(flags, index_generation), dek.record.id, tuple(terms))
         nonce = fresh_nonce()
         if dek.native is not None:
@@ -295,6 +307,44 @@ class Keyring:
         named = (context.data_class, context.tenant)
         keys = ((d.record.id, d.native) for d in self._deks.values() if (d.record.data_class, d.record.tenant) == named)
         return tuple(keys), self._aad(context)
+
+    def native_seals(
+        self, context: SealContext, flags: int, index_domain: str, index_generation: int
+    ) -> tuple[int, NativeSeals] | None:
+        """The active key's id, and what compiled code seals values of `context` with.
+
+        None where there is no compiled code, or a key is not at hand: then `seal` tells.
+        """
+        dek = self._active.get((context.data_class, context.tenant))
+        maker = self._terms.get(index_generation)
+        if fast.native is None or dek is None or (flags and maker is None):
+            return None
+        macs = [
+            maker.native(mode, index_domain) if maker is not None and flags & flag else None
+            for mode, flag in (("eq", envelope.FLAG_EQ), ("eqci", envelope.FLAG_EQCI))
+        ]
+        head = envelope.header(envelope.term_byte(flags, index_generation), dek.record.id)
+        return dek.record.id, (head, dek.native, macs[0], macs[1], self._aad(context))
+
+    def native_mac(self, index_domain: str, index_generation: int) -> Any:
+        """What compiled code makes equality terms with: fast.native.Mac, or None where `equality_term` must tell."""
+        maker = self._terms.get(index_generation)
+        return None if maker is None or fast.native is None else maker.native("eq", index_domain)
+
+    def reserve_seals(self, each: Mapping[int, int], most: int) -> int:
+        """Take the seals of at most `most` rows, `each` of which needs so many of a key, and say of how many.
+
+        0 where `seal` would refuse one. What is not used is to be given back by `grant_seals`.
+        """
+        now = self._clock()
+        deks = [(self._deks.get(key_id), count) for key_id, count in each.items()]
+        if now >= self.expires_at or any(dek is None or now >= dek.budget.seal_until for dek, _ in deks):
+            return 0
+        rows: int = min([most, *(dek.budget.granted // count for dek, count in deks if dek is not None)])
+        for dek, count in deks:
+            if dek is not None:
+                dek.budget.granted -= rows * count
+        return rows
 
     # -- terms
 

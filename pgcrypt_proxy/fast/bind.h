@@ -2,9 +2,24 @@
 #ifndef PGCRYPT_BIND_H
 #define PGCRYPT_BIND_H
 
+#include <time.h>
+
+static double monotonic(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
 static unsigned load16(const unsigned char *at)
 {
     return (unsigned)(at[0] << 8 | at[1]);
+}
+
+static void store16(unsigned char *at, unsigned value)
+{
+    at[0] = (unsigned char)(value >> 8);
+    at[1] = (unsigned char)value;
 }
 
 /* The count of result formats of a whole Bind, with the formats behind it to the message's end; NULL if malformed. */

@@ -9,10 +9,7 @@
 #ifndef PGCRYPT_COURSE_H
 #define PGCRYPT_COURSE_H
 
-#include <time.h>
-
 #define MAX_SEEN 8
-#define MAX_BIND 8192
 #define MAX_REPLY 65536
 
 enum { BIND, PARSE, QUERY, COURSES };
@@ -22,13 +19,6 @@ static const unsigned char execute_and_sync[15] = {'E', 0, 0, 0, 9, 0, 0, 0, 0, 
 static const unsigned char bind_complete[5] = {'2', 0, 0, 0, 4};
 static const unsigned char parse_complete[5] = {'1', 0, 0, 0, 4};
 static const unsigned char ready[5] = {'Z', 0, 0, 0, 5};
-
-static double monotonic(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 /* ---- Route: one statement */
 
@@ -45,6 +35,8 @@ typedef struct {
     PyObject *statement;
     long long epoch;
     int is_keyed;
+    Binder *binder;  /* NULL: Bind passes */
+    PyObject *parse; /* the Parse that the server gets, if it is not the client's */
     Seen seen[MAX_SEEN];
     int seen_count, seen_next;
 } Route;
@@ -75,6 +67,8 @@ static int route_clear(PyObject *object)
 {
     Route *self = (Route *)object;
     Py_CLEAR(self->statement);
+    Py_CLEAR(self->binder);
+    Py_CLEAR(self->parse);
     for (int i = 0; i < self->seen_count; i++)
         seen_drop(&self->seen[i]);
     self->seen_count = 0;
@@ -97,12 +91,16 @@ static void route_dealloc(PyObject *object)
 
 static PyObject *route_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
-    PyObject *statement;
+    PyObject *statement, *binder, *parse;
     long long epoch;
     int is_keyed;
     (void)keywords;
-    if (!PyArg_ParseTuple(args, "OLp:Route", &statement, &epoch, &is_keyed))
+    if (!PyArg_ParseTuple(args, "OLpOO:Route", &statement, &epoch, &is_keyed, &binder, &parse))
         return NULL;
+    if ((binder != Py_None && !Py_IS_TYPE(binder, binder_type)) || (parse != Py_None && !PyBytes_CheckExact(parse))) {
+        PyErr_SetString(PyExc_TypeError, "a route has a Binder or None, and bytes or None");
+        return NULL;
+    }
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     Route *self = (Route *)allocate(type, 0);
     if (self == NULL)
@@ -111,6 +109,14 @@ static PyObject *route_new(PyTypeObject *type, PyObject *args, PyObject *keyword
     self->statement = statement;
     self->epoch = epoch;
     self->is_keyed = is_keyed;
+    if (binder != Py_None) {
+        Py_INCREF(binder);
+        self->binder = (Binder *)binder;
+    }
+    if (parse != Py_None) {
+        Py_INCREF(parse);
+        self->parse = parse;
+    }
     return (PyObject *)self;
 }
 
@@ -128,7 +134,7 @@ static PyObject *route_see(PyObject *object, PyObject *args)
         return NULL;
     }
     /* Rows that call Python could come back to what is under way here. */
-    if (rows != Py_None && ((Rows *)rows)->has_convert)
+    if (rows != Py_None && (((Rows *)rows)->has_convert || ((Rows *)rows)->message != 'D'))
         Py_RETURN_FALSE;
     for (int i = 0; i < self->seen_count; i++)
         if (self->seen[i].is_described == is_described && PyBytes_Size(self->seen[i].key) == PyBytes_Size(key) &&
@@ -191,7 +197,7 @@ static PyType_Slot route_slots[] = {
     {Py_tp_clear, route_clear},
     {Py_tp_methods, route_methods},
     {Py_tp_getset, route_members},
-    {Py_tp_doc, "Route(statement, epoch, is_keyed): what is known of one statement."},
+    {Py_tp_doc, "Route(statement, epoch, is_keyed, binder, parse): what is known of one statement."},
     {0, NULL},
 };
 static PyType_Spec route_spec = {"pgcrypt_proxy.fast.native.Route", sizeof(Route), 0,
@@ -202,7 +208,7 @@ static PyType_Spec route_spec = {"pgcrypt_proxy.fast.native.Route", sizeof(Route
 typedef struct {
     Route *route;
     PyObject *result; /* of the description that was seen, once it was */
-    PyObject *data;   /* what the client sent: Bind to Sync, Parse to Sync, or a Query; NULL when nothing is known */
+    PyObject *data;   /* what the server was sent: Bind to Sync, Parse to Sync, or a Query */
     Py_ssize_t bind, bind_end;
     int kind, is_described;
 } Taken;
@@ -215,7 +221,7 @@ typedef struct {
     double keys_until;
     int is_armed, status;
     Taken flight, last;
-} Course;
+} Courses;
 
 static void taken_drop(Taken *taken)
 {
@@ -226,7 +232,7 @@ static void taken_drop(Taken *taken)
 
 static int course_traverse(PyObject *object, visitproc visit, void *arg)
 {
-    Course *self = (Course *)object;
+    Courses *self = (Courses *)object;
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(self->settled);
     for (int i = 0; i < COURSES; i++)
@@ -238,7 +244,7 @@ static int course_traverse(PyObject *object, visitproc visit, void *arg)
 
 static int course_clear(PyObject *object)
 {
-    Course *self = (Course *)object;
+    Courses *self = (Courses *)object;
     self->is_armed = 0;
     Py_CLEAR(self->settled);
     for (int i = 0; i < COURSES; i++)
@@ -260,7 +266,7 @@ static PyObject *course_new(PyTypeObject *type, PyObject *args, PyObject *keywor
     if (!PyArg_ParseTuple(args, "O!:Course", &PyDict_Type, &settled))
         return NULL;
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    Course *self = (Course *)allocate(type, 0);
+    Courses *self = (Courses *)allocate(type, 0);
     if (self == NULL)
         return NULL;
     Py_INCREF(settled);
@@ -274,7 +280,7 @@ static PyObject *course_new(PyTypeObject *type, PyObject *args, PyObject *keywor
 }
 
 /* The route of that kind under that key, borrowed, if it holds now; NULL without an exception. */
-static Route *course_route(Course *self, int kind, const unsigned char *key, size_t length)
+static Route *course_route(Courses *self, int kind, const unsigned char *key, size_t length)
 {
     PyObject *name = PyBytes_FromStringAndSize((const char *)key, (Py_ssize_t)length);
     if (name == NULL) {
@@ -299,8 +305,32 @@ static size_t message_end(const unsigned char *in, size_t at, size_t size)
     return length < 4 || length >= size - at ? 0 : at + (size_t)length + 1;
 }
 
+/* What the server gets of Parse and Bind, which end at `end`, and of what is behind them. */
+static PyObject *rewritten(Taken *taken, const unsigned char *in, size_t size, size_t end)
+{
+    size_t bind = (size_t)taken->bind, bind_end = end;
+    PyObject *parse = taken->route->parse, *made;
+    const unsigned char *before = parse == NULL ? in : (const unsigned char *)PyBytes_AsString(parse);
+    size_t before_length = parse == NULL ? bind : (size_t)PyBytes_Size(parse);
+    if (taken->route->binder != NULL) {
+        made = binder_rewrite(taken->route->binder, before, before_length, in + bind, end - bind, in + end, size - end,
+                              &bind, &bind_end);
+    } else {
+        made = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(before_length + size - bind));
+        if (made != NULL) {
+            memcpy(PyBytes_AsString(made), before, before_length);
+            memcpy(PyBytes_AsString(made) + before_length, in + bind, size - bind);
+        }
+        bind_end = before_length + end - bind;
+        bind = before_length;
+    }
+    taken->bind = (Py_ssize_t)bind;
+    taken->bind_end = (Py_ssize_t)bind_end;
+    return made;
+}
+
 /* Bind to Sync, or Parse to Sync, of the unnamed portal. */
-static PyObject *extended_requests(Course *self, PyObject *data, const unsigned char *in, size_t size)
+static PyObject *extended_requests(Courses *self, PyObject *data, const unsigned char *in, size_t size)
 {
     size_t bind = 0, end;
     Taken taken = {NULL, NULL, data, 0, 0, BIND, 0};
@@ -340,14 +370,20 @@ static PyObject *extended_requests(Course *self, PyObject *data, const unsigned 
         if (formats == NULL || route_seen(taken.route, 0, formats, (size_t)(in + end - formats)) == NULL)
             return NULL;
     }
+    taken.data = taken.route->parse != NULL || taken.route->binder != NULL ? rewritten(&taken, in, size, end) : data;
+    if (taken.data == NULL) {
+        PyErr_Clear();
+        return NULL;
+    }
+    if (taken.data == data)
+        Py_INCREF(data);
     Py_INCREF((PyObject *)taken.route);
-    Py_INCREF(data);
     self->flight = taken;
-    Py_INCREF(data);
-    return data;
+    Py_INCREF(taken.data);
+    return taken.data;
 }
 
-static PyObject *query_requests(Course *self, PyObject *data, const unsigned char *in, size_t size)
+static PyObject *query_requests(Courses *self, PyObject *data, const unsigned char *in, size_t size)
 {
     if (message_end(in, 0, size) != size || size > MAX_BIND)
         return NULL;
@@ -362,7 +398,7 @@ static PyObject *query_requests(Course *self, PyObject *data, const unsigned cha
 }
 
 /* What goes to the server in place of `data`, a new reference; NULL, never with an exception: not taken. */
-static PyObject *course_take_requests(Course *self, PyObject *data)
+static PyObject *course_take_requests(Courses *self, PyObject *data)
 {
     Py_ssize_t size = PyBytes_Size(data);
     const unsigned char *in = (const unsigned char *)PyBytes_AsString(data);
@@ -412,7 +448,7 @@ static PyObject *opened_reply(Seen *seen, const unsigned char *in, size_t size, 
         size_t at = rows, made;
         for (Py_ssize_t i = 0; i < seen->rows->count; i++)
             seen->rows->columns[i].opened = 0;
-        made = open_rows(seen->rows, in, rows_end, &at, scratch, out + before + shown);
+        made = open_rows(seen->rows, in, rows_end, &at, scratch, NULL, out + before + shown);
         rows_release(seen->rows);
         if (at == rows_end) {
             memcpy(out + before + shown + made, in + rows_end, tail);
@@ -430,7 +466,7 @@ static PyObject *opened_reply(Seen *seen, const unsigned char *in, size_t size, 
 }
 
 /* What a course that was answered leaves behind. */
-static int course_finish(Course *self, int status)
+static int course_finish(Courses *self, int status)
 {
     Taken *flight = &self->flight;
     PyObject *unnamed = NULL;
@@ -456,7 +492,7 @@ static int course_finish(Course *self, int status)
 }
 
 /* What goes to the client in place of `data`, a new reference; NULL, never with an exception: not taken. */
-static PyObject *course_take_replies(Course *self, PyObject *data)
+static PyObject *course_take_replies(Courses *self, PyObject *data)
 {
     Taken *flight = &self->flight;
     size_t size = (size_t)PyBytes_Size(data), at = 0;
@@ -520,7 +556,7 @@ PyDoc_STRVAR(arm_doc, "arm(keys_until): take what comes from now on. `keys_until
 
 static PyObject *course_arm(PyObject *object, PyObject *until)
 {
-    Course *self = (Course *)object;
+    Courses *self = (Courses *)object;
     double keys_until = PyFloat_AsDouble(until);
     if (keys_until == -1.0 && PyErr_Occurred())
         return NULL;
@@ -549,7 +585,7 @@ PyDoc_STRVAR(leave_doc,
 
 static PyObject *course_leave(PyObject *object, PyObject *unused)
 {
-    Course *self = (Course *)object;
+    Courses *self = (Courses *)object;
     (void)unused;
     self->is_armed = 0;
     if (self->executions == 0 && self->flight.route == NULL)
@@ -572,7 +608,7 @@ PyDoc_STRVAR(add_doc, "add(kind, key, route, limit): what `key` means from now o
 
 static PyObject *course_add(PyObject *object, PyObject *args)
 {
-    Course *self = (Course *)object;
+    Courses *self = (Courses *)object;
     PyObject *key, *route;
     int kind;
     Py_ssize_t limit;
@@ -593,7 +629,7 @@ PyDoc_STRVAR(known_doc, "known(kind, key): the route that holds now, or None.");
 
 static PyObject *course_known(PyObject *object, PyObject *args)
 {
-    Course *self = (Course *)object;
+    Courses *self = (Courses *)object;
     PyObject *key;
     int kind;
     if (!PyArg_ParseTuple(args, "iS:known", &kind, &key))
@@ -611,20 +647,20 @@ PyDoc_STRVAR(renew_doc, "renew(): all routes made before hold no longer. Returns
 
 static PyObject *course_renew(PyObject *object, PyObject *unused)
 {
-    Course *self = (Course *)object;
+    Courses *self = (Courses *)object;
     (void)unused;
     for (int i = 0; i < COURSES && self->settled != NULL; i++)
         PyDict_Clear(self->routes[i]);
     return PyLong_FromLongLong(++self->epoch);
 }
 
-static PyObject *take(PyObject *object, PyObject *data, PyObject *(*taking)(Course *, PyObject *))
+static PyObject *take(PyObject *object, PyObject *data, PyObject *(*taking)(Courses *, PyObject *))
 {
     if (!PyBytes_CheckExact(data)) {
         PyErr_SetString(PyExc_TypeError, "bytes are taken");
         return NULL;
     }
-    PyObject *made = taking((Course *)object, data);
+    PyObject *made = taking((Courses *)object, data);
     if (made == NULL)
         Py_RETURN_NONE;
     return made;
@@ -669,7 +705,7 @@ static PyType_Slot course_slots[] = {
     {Py_tp_doc, "Course(settled): the courses of one session; `settled` are its prepared statements by name."},
     {0, NULL},
 };
-static PyType_Spec course_spec = {"pgcrypt_proxy.fast.native.Course", sizeof(Course), 0,
+static PyType_Spec course_spec = {"pgcrypt_proxy.fast.native.Course", sizeof(Courses), 0,
                                   Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, course_slots};
 
 #endif

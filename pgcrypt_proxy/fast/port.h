@@ -145,7 +145,7 @@ static PyType_Spec outlet_spec = {"pgcrypt_proxy.fast.native.Outlet", sizeof(Out
 
 typedef struct {
     PyObject_HEAD
-    Course *course;
+    Courses *course;
     Outlet *other;
     PyObject *fallback;
     int is_frontend;
@@ -188,7 +188,7 @@ static PyObject *port_new(PyTypeObject *type, PyObject *args, PyObject *keywords
         return NULL;
     self->is_frontend = is_frontend;
     Py_INCREF(course);
-    self->course = (Course *)course;
+    self->course = (Courses *)course;
     Py_INCREF(other);
     self->other = (Outlet *)other;
     Py_INCREF(fallback);

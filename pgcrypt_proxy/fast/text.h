@@ -15,10 +15,15 @@
 
 static const char DIGITS[] = "0123456789abcdef";
 static int8_t NIBBLES[256];
+static unsigned char PAIRS[256][2];
 
 static void text_init(void)
 {
     memset(NIBBLES, -1, sizeof NIBBLES);
+    for (int i = 0; i < 256; i++) {
+        PAIRS[i][0] = (unsigned char)DIGITS[i >> 4];
+        PAIRS[i][1] = (unsigned char)DIGITS[i & 15];
+    }
     for (int i = 0; i < 16; i++) {
         NIBBLES[(unsigned char)DIGITS[i]] = (int8_t)i;
         NIBBLES[(unsigned char)"0123456789ABCDEF"[i]] = (int8_t)i;
@@ -37,12 +42,11 @@ static int hex_decode(const unsigned char *in, size_t digits, unsigned char *out
     return bad >= 0;
 }
 
+/* `in` may be the second half of `out`: each byte is read before it is written over. */
 static void hex_encode(const unsigned char *in, size_t length, unsigned char *out)
 {
-    for (size_t i = 0; i < length; i++) {
-        *out++ = (unsigned char)DIGITS[in[i] >> 4];
-        *out++ = (unsigned char)DIGITS[in[i] & 15];
-    }
+    for (size_t i = 0; i < length; i++, out += 2)
+        memcpy(out, PAIRS[in[i]], 2);
 }
 
 static uint32_t load32(const unsigned char *in)

@@ -22,7 +22,8 @@ from pgcrypt_proxy.server import log
 from pgcrypt_proxy.server.database import Database
 from pgcrypt_proxy.server.metrics import Metrics
 
-SEALS_AT_ONCE = 4 * DEFAULT_BLOCK
+#: What is granted when less than half of it is left, which is looked at twice a second: COPY can use a million in that.
+SEALS_AT_ONCE = 20 * DEFAULT_BLOCK
 #: Fraction of the keys' time after which they are unwrapped anew.
 REFRESH_AT = 0.5
 #: The longest pause between two attempts to renew keys; each is random, so that many proxies do not come at once.

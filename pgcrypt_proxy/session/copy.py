@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 
 from pgcrypt_proxy.errors import BackendProtocolError, PgcryptError
-from pgcrypt_proxy.session import copy_checks
+from pgcrypt_proxy.session import copy_checks, copy_rows
 from pgcrypt_proxy.session.link import Link, Work
 from pgcrypt_proxy.session.question import Hold
 from pgcrypt_proxy.session.reply_queue import Request
@@ -23,7 +23,7 @@ from pgcrypt_proxy.sql.plan import CopyPlan
 from pgcrypt_proxy.wire import codes, writer
 from pgcrypt_proxy.wire.backend import ErrorResponse
 from pgcrypt_proxy.wire.copy_binary import BinaryReplacer
-from pgcrypt_proxy.wire.copy_format import Actions, BadField, Checks, CopyKind
+from pgcrypt_proxy.wire.copy_format import MAX_LEFT, Actions, BadField, Checks, CopyKind
 from pgcrypt_proxy.wire.copy_lines import LineReplacer
 from pgcrypt_proxy.wire.frontend import COPY_DONE, copy_fail
 from pgcrypt_proxy.wire.reader import MalformedMessage, Reader
@@ -57,8 +57,9 @@ def check_response(raw: bytes, plan: CopyPlan) -> None:
 def _replacer(
     plan: CopyPlan, actions: Actions, link: Link, checks: Checks | None = None
 ) -> LineReplacer | BinaryReplacer:
+    taker = copy_rows.taker(plan, link.values, link.meter, link.max_row_bytes) if plan.is_from else None
     if plan.format.kind is CopyKind.BINARY:
-        return BinaryReplacer(actions, checks, link.max_row_bytes)
+        return BinaryReplacer(actions, checks, link.max_row_bytes, taker)
     return LineReplacer(
         plan.format,
         plan.names,
@@ -67,6 +68,7 @@ def _replacer(
         marker_ends_csv=link.server_version < MARKER_IS_DATA_IN_CSV,
         checks=checks,
         max_row_bytes=link.max_row_bytes,
+        taker=taker,
     )
 
 
@@ -158,14 +160,22 @@ class CopyOut:
         format_code = int(plan.format.kind is CopyKind.BINARY)
         actions = tuple(None if column is None else link.values.opener(column, format_code) for column in plan.columns)
         self._replacer = _replacer(plan, actions, link)
+        self._opener = copy_rows.CopyOpener(plan, link.values, link.meter)
 
     def messages(self, run: bytes) -> bytes:
         """The CopyData messages for the client; `run` are whole ones of the server. Raises what opening raises."""
         feed, unpack = self._replacer.feed, _LENGTH.unpack_from
         out: list[bytes] = []
-        at, size = 0, len(run)
+        at, size, left = 0, len(run), 0
         try:
             while at < size:
+                if left < MAX_LEFT and self._replacer.is_between_rows:
+                    opened, reached = self._opener.take(run, at)
+                    if reached > at:
+                        out.append(opened)
+                        at, left = reached, 0
+                        continue
+                left += 1
                 end = at + 1 + unpack(run, at + 1)[0]
                 made = feed(run[at + 5 : end])
                 if made:

@@ -13,6 +13,7 @@ import struct
 from typing import Any
 
 from pgcrypt_proxy import fast
+from pgcrypt_proxy.session.binders import Binder, binder
 from pgcrypt_proxy.session.link import Link
 from pgcrypt_proxy.session.opening import RowOpener
 from pgcrypt_proxy.session.parameters import passes_bind
@@ -56,6 +57,7 @@ class Courses:
         self._generation = -1
         self._epoch = 0
         self._openers: dict[int, tuple[RowOpener, Any]] = {}
+        self._binders: list[Binder] = []
 
     # -- what is known
 
@@ -63,22 +65,37 @@ class Courses:
         self, statement: Statement, key: bytes, shown: bytes, result: Result, opener: RowOpener | None
     ) -> None:
         """A course of a prepared statement was answered: `key` stood before its rows, and `shown` in its place."""
-        if self.native is None or not passes_bind(self._link, statement):
+        if self.native is None:
             return
         self._renew()
         route = self.native.known(BIND, statement.name)
         if route is None or route.statement is not statement:
-            route = self._route(statement, statement.plan)
+            route = self._prepared_route(statement, None)
+            if route is None:
+                return
             self.native.add(BIND, statement.name, route, MAX_ROUTES)
         self.note_described(route, key, shown, result, opener)
 
-    def note_text(self, kind: int, key: bytes, subject: Statement | Plan, sql: str, plan: Plan) -> None:
-        """An untouched text is sent, of certain meaning: by Parse as the unnamed statement, or by Query."""
+    def note_query(self, key: bytes, sql: str, plan: Plan) -> None:
+        """A Query of certain meaning is sent; `key` is all of it behind its length."""
         if self.native is None or len(key) > MAX_TEXT_BYTES or not plan.is_untouched or not is_straight(sql, plan):
             return
         self._renew()
-        if self.native.known(kind, key) is None:
-            self.native.add(kind, key, self._route(subject, plan), MAX_TEXTS)
+        if self.native.known(QUERY, key) is None:
+            self.native.add(QUERY, key, self._route(plan, plan, None, None), MAX_TEXTS)
+
+    def note_parse(self, key: bytes, statement: Statement, sent: bytes) -> None:
+        """A Parse of certain meaning was `sent`, of the unnamed statement; `key` is the client's behind that name."""
+        plan = statement.plan
+        if self.native is None or len(key) > MAX_TEXT_BYTES or not is_straight(statement.sql, plan):
+            return
+        if statement.may_return_any_rows or not all(isinstance(piece, str) for piece in plan.pieces):
+            return
+        self._renew()
+        if self.native.known(PARSE, key) is None:
+            route = self._prepared_route(statement, None if plan.is_untouched else sent)
+            if route is not None:
+                self.native.add(PARSE, key, route, MAX_TEXTS)
 
     def note_described(self, route: Any, key: bytes, shown: bytes, result: Result, opener: RowOpener | None) -> None:
         """What stands before the rows of a route; `opener` is theirs, if any column is protected."""
@@ -95,14 +112,24 @@ class Courses:
             assert opener is not None
             self._openers[id(rows)] = opener, rows
 
-    def _route(self, subject: Statement | Plan, plan: Plan) -> Any:
+    def _prepared_route(self, statement: Statement, parse: bytes | None) -> Any:
+        if passes_bind(self._link, statement):
+            return self._route(statement, statement.plan, None, parse)
+        made = binder(self._link, statement)
+        if made is None:
+            return None
+        self._binders.append(made)
+        return self._route(statement, statement.plan, made.native, parse)
+
+    def _route(self, subject: Statement | Plan, plan: Plan, native_binder: Any, parse: bytes | None) -> Any:
         assert fast.native is not None
-        return fast.native.Route(subject, self._epoch, not plan.is_untouched)
+        return fast.native.Route(subject, self._epoch, not plan.is_untouched, native_binder, parse)
 
     def _renew(self) -> None:
         if self._generation != self._link.generation:
             self.settle()
             self._openers.clear()
+            self._binders.clear()
             self._generation = self._link.generation
             self._epoch = self.native.renew()
 
@@ -128,7 +155,9 @@ class Courses:
         )
 
     def settle(self) -> None:
-        """Tell the meter what was opened."""
+        """Tell the meter what was sealed and opened."""
+        for each in self._binders:
+            each.settle(self._link.meter)
         for opener, rows in self._openers.values():
             counts, seconds = rows.counts()
             if any(counts):
@@ -140,6 +169,7 @@ class Courses:
             self.settle()
             self.native.close()
             self._openers.clear()
+            self._binders.clear()
 
 
 def formats_key(codes: tuple[int, ...]) -> bytes:

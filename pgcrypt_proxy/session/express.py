@@ -172,7 +172,8 @@ class Express:
             change.settle()
         link.note_status(data[-1])
         link.queue.finish_course()
-        if self._courses.native is not None:
+        # What nobody has described yet may turn out to be another result.
+        if self._courses.native is not None and (key or statement.result is not None):
             key = key or formats_key(portal.result_format_codes)
             self._courses.note_answered(statement, key, shown, result, opener)
         return True

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from pgcrypt_proxy.errors import CatalogDrift, FrontendProtocolError, PgcryptError, ProtocolError, Refusal
 from pgcrypt_proxy.session.copy import CopyMessages
-from pgcrypt_proxy.session.courses import PARSE, QUERY, Courses
+from pgcrypt_proxy.session.courses import Courses
 from pgcrypt_proxy.session.link import Link, SessionFatal, Work
 from pgcrypt_proxy.session.parameters import passes_bind, rewritten_bind, upstream_type_oids
 from pgcrypt_proxy.session.planning import Planned, Planning
@@ -117,7 +117,7 @@ class FromFrontend:
         self._swaps.note_sent(plan)
         self.expect_query(raw, work)
         if text.planned.is_certain:
-            self._courses.note_text(QUERY, raw[5:], plan, text.planned.sql, plan)
+            self._courses.note_query(raw[5:], text.planned.sql, plan)
 
     def _rendered(self, planned: Planned, work: Work) -> str:
         """The text with its literals sealed; of several statements, one with an unsound literal fails in its place."""
@@ -153,7 +153,7 @@ class FromFrontend:
         self._check_settings(text.planned.plan)
         statement = self._send_parse(raw, parse, text, Answer.FORWARD)
         if text.planned.is_certain and not parse.statement_name:
-            self._courses.note_text(PARSE, raw[6:], statement, text.planned.sql, text.planned.plan)
+            self._courses.note_parse(raw[6:], statement, self._link.to_backend[-1])
         self.is_batch_doomed = text.planned.plan.refusal is not None
 
     def _send_parse(self, raw: bytes, parse: Parse, text: Text, answer: Answer) -> Statement:

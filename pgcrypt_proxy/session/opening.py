@@ -35,8 +35,11 @@ _NativeColumn = tuple[int, bool, tuple[tuple[int, Any], ...], bytes, Callable[[b
 class RowOpener:
     """Opens the rows of one kind of result: these columns, these formats, this client encoding."""
 
-    def __init__(self, values: Values, meter: Meter, outputs: Outputs, codes: tuple[int, ...]) -> None:
+    def __init__(
+        self, values: Values, meter: Meter, outputs: Outputs, codes: tuple[int, ...], *made_of: object
+    ) -> None:
         self.outputs = outputs
+        self._made_of = made_of
         self.settings = values.settings
         self._is_utf8 = values.encoding.is_utf8
         self._values = values
@@ -77,7 +80,7 @@ class RowOpener:
         if self._keyring is not keyring:
             self._keyring = keyring
             columns = self._native_columns(keyring)
-            self._native = None if columns is None else fast.native.Rows(columns)
+            self._native = None if columns is None else fast.native.Rows(columns, *self._made_of)
         return self._native
 
     def _native_columns(self, keyring: Keyring) -> tuple[_NativeColumn | None, ...] | None:

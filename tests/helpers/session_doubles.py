@@ -148,6 +148,9 @@ class GlassKeyring:
     def native_keys(self, context: SealContext) -> None:
         """Compiled code cannot read these envelopes."""
 
+    def native_seals(self, context: SealContext, flags: int, index_domain: str, index_generation: int) -> None:
+        """Nor make them."""
+
     def equality_term(self, index_domain: str, equality_key: bytes, generation: int) -> bytes:
         return b"[%s=%s]" % (index_domain.encode(), equality_key)
 

@@ -109,7 +109,7 @@ def test_keys_past_their_time_fail_sealed_statements_only(postgres: PostgresServ
 def test_grants_are_renewed_before_they_run_out(db: ProtectedDatabase) -> None:
     world = db.running.proxy.world
     dek = next(iter(world.keyring._active.values()))
-    dek.granted = 3
+    dek.budget.granted = 3
     with db.connect() as connection:
         connection.execute("INSERT INTO users VALUES (1, 'a@x', 'A')")
         eventually(lambda: world.keyring.remaining_seals("default") > 1000)
@@ -117,7 +117,7 @@ def test_grants_are_renewed_before_they_run_out(db: ProtectedDatabase) -> None:
     with db.direct() as direct:
         row = direct.execute("SELECT seals FROM pgcrypt.keyring WHERE kind = 'dek'").fetchone()
         assert row is not None
-        assert row[0] >= 2 * 400_000
+        assert row[0] >= 2 * SEALS_AT_ONCE
 
 
 def test_the_proxy_comes_back_after_its_own_connection_is_lost(db: ProtectedDatabase) -> None:
