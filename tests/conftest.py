@@ -15,13 +15,16 @@ import hypothesis
 import pytest
 
 from pgcrypt_proxy import fast
-from tests.helpers import servers
+from tests.helpers import descriptors, servers
 from tests.helpers.certificates import Authority
 from tests.helpers.servers import PostgresServer
 
 SERVER_FIXTURES = {"postgres", "tls_postgres"}
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+#: How many descriptors a worker may hold in the end: pytest's own, and what Python opens once for all.
+MAX_DESCRIPTORS = 60
 
 #: A skip whose reason starts so is about the server under test, not about a missing tool.
 NOT_APPLICABLE = "not applicable: "
@@ -60,6 +63,14 @@ def _judge_skip(report: Report) -> Report:
             report.outcome = "failed"
             report.longrepr = f"skipped although skips are not allowed here: {reason}"
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_descriptors() -> Iterator[None]:
+    """What tests open, they close. Set up first, so torn down last, when nothing of theirs is left."""
+    yield
+    left = descriptors.held()
+    assert len(left) <= MAX_DESCRIPTORS, f"left open: {left}"
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
 import struct
 import subprocess
@@ -17,6 +16,7 @@ import pytest
 
 from pgcrypt_proxy.wire.frontend import COPY_DONE, SYNC
 from tests.helpers.raw_peers import Peer, Place, errors, eventually, kinds
+from tests.helpers.ready import writable
 from tests.parity.conftest import Twins
 from tests.session.conversations import bind, execute, parse, query
 
@@ -192,7 +192,7 @@ class TestStalledPeers:
         batch = b"".join([parse("SELECT repeat('x', 10000)"), bind(), execute(), SYNC]) * 100
         written, deadline = 0, time.monotonic() + 5
         while time.monotonic() < deadline and written < 200 << 20:
-            if not select.select([], [peer.sock], [], 1)[1]:
+            if not writable(peer.sock, 1):
                 break  # nobody takes more
             written += peer.sock.send(batch)
         assert process.memory() - before < BOUND
