@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator
-from typing import TypeVar
+from types import SimpleNamespace
+from typing import Any, TypeVar
 
 import hypothesis
 import pytest
@@ -33,6 +34,22 @@ NOT_APPLICABLE = "not applicable: "
 hypothesis.settings.register_profile("fast", max_examples=50, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("deep", max_examples=5000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--thin",
+        action="store_true",
+        help="for another server than the usual one: each shape of the conformance corpus in one of its variants only",
+    )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """pytest-xdist's workers deselect where nobody counts: pytest's closing line tells of the first one's."""
+    left_out = getattr(node, "workeroutput", {}).get("left_out")
+    if left_out and node.gateway.id == "gw0":
+        node.config.hook.pytest_deselected(items=[SimpleNamespace(nodeid=nodeid) for nodeid in left_out])
 
 
 def pytest_report_header() -> str:
