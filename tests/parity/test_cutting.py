@@ -191,7 +191,7 @@ def test_no_task_is_left(rig: Rig) -> None:
     for after in (1, 50, 200, 400):
         rig.talk(after=after)
     rig.assert_empty()
-    eventually(lambda: tasks(rig.running) <= 3)
+    eventually(lambda: tasks(rig.running) <= 4)
 
 
 def tasks(running: Running) -> int:
