@@ -3,6 +3,7 @@ from collections.abc import Callable
 Column = tuple[int, bool, tuple[tuple[int, Cipher], ...], bytes, Callable[[bytes], bytes] | None]
 Converter = Callable[[bytes], tuple[bytes, bytes | None, bytes | None]]
 Sealing = tuple[int, bytes, Cipher, Mac | None, Mac | None, bool, bytes, int, Converter]
+Counts = tuple[int, ...]
 Form = tuple[bool, bool, bytes, bytes, bytes, bytes | None]
 
 class Cipher:
@@ -20,6 +21,6 @@ class Rows:
 
 class Seals:
     def __new__(cls, columns: tuple[Sealing | None, ...], form: Form | None, max_row: int, /) -> Seals: ...
-    def seal(self, data: bytes, at: int, eol: bytes, rows: int, /) -> tuple[bytes, int, int, tuple[int, ...]]: ...
+    def seal(self, data: bytes, at: int, eol: bytes, rows: int, /) -> tuple[bytes, int, int, Counts, Counts]: ...
 
 def run(data: bytes | bytearray, at: int, kinds: bytes, limit: int, /) -> tuple[int, int]: ...

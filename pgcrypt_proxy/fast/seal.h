@@ -140,7 +140,7 @@ typedef struct {
     unsigned char *bound;
     size_t bound_length, max_characters;
     PyObject *convert;
-    Py_ssize_t sealed; /* how often the key was used in this call */
+    Py_ssize_t sealed, sealed_in_row, used; /* values of this call, and how often the key was used, in vain included */
 } Sealing;
 
 static void sealing_clear(Sealing *column)
@@ -361,7 +361,7 @@ static int seal_reading(Sealing *column, const Reading *made, const unsigned cha
     if (column->cipher->is_closed || column->cipher->seal == NULL)
         return 0;
     memcpy(out + head, nonce, NONCE_LENGTH);
-    column->sealed++;
+    column->used++;
     if (!aead_seal(column->cipher->seal, nonce, out, head, column->bound, column->bound_length, made->plaintext,
                    made->length, out + head + NONCE_LENGTH)) {
         crypto.error_clear();
@@ -394,8 +394,10 @@ static int seal_value(Sealing *column, const unsigned char *value, size_t length
                 hex_encode(place + lead + size, size, place + lead);
             size = lead + 2 * size;
         }
-        if (is_done)
+        if (is_done) {
             out->used += size;
+            column->sealed_in_row++;
+        }
     }
     Py_XDECREF(made.keeps);
     return is_done;

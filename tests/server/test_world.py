@@ -14,6 +14,7 @@ import pytest
 
 from pgcrypt_proxy.errors import ConfigError, KeyUnavailable
 from pgcrypt_proxy.ops import catalog_loader, catalog_lookup
+from pgcrypt_proxy.server.key_keeper import SEALS_AT_ONCE
 from tests.helpers.proxies import ProtectedDatabase, protected
 from tests.helpers.servers import PostgresServer
 
