@@ -26,12 +26,22 @@ typedef struct {
     uint64_t opaque[24];
 } SHA256_CTX;
 
-enum { CTRL_AEAD_GET_TAG = 0x10, CTRL_AEAD_SET_TAG = 0x11 };
+enum { CTRL_AEAD_SET_TAG = 0x11 };
+
+typedef struct {
+    const char *key;
+    unsigned int data_type;
+    void *data;
+    size_t data_size, return_size;
+} OSSL_PARAM;
+
+enum { PARAM_OCTET_STRING = 5 };
 
 static struct {
     EVP_CIPHER_CTX *(*ctx_new)(void);
     void (*ctx_free)(EVP_CIPHER_CTX *);
     int (*ctx_ctrl)(EVP_CIPHER_CTX *, int, int, void *);
+    int (*ctx_get_params)(EVP_CIPHER_CTX *, OSSL_PARAM *);
     const EVP_CIPHER *(*aes_256_gcm)(void);
     int (*encrypt_init)(EVP_CIPHER_CTX *, const EVP_CIPHER *, ENGINE *, const unsigned char *, const unsigned char *);
     int (*encrypt_update)(EVP_CIPHER_CTX *, unsigned char *, int *, const unsigned char *, int);
@@ -82,6 +92,7 @@ static int aead_seal(EVP_CIPHER_CTX *ctx, const unsigned char *nonce, const unsi
 {
     unsigned char end[TAG_LENGTH];
     int made = 0;
+    OSSL_PARAM tag[2] = {{"tag", PARAM_OCTET_STRING, out + length, TAG_LENGTH, SIZE_MAX}, {0}};
     if (length > INT_MAX || head_length > INT_MAX || bound_length > INT_MAX)
         return 0;
     return crypto.encrypt_init(ctx, NULL, NULL, NULL, nonce) == 1 &&
@@ -90,7 +101,7 @@ static int aead_seal(EVP_CIPHER_CTX *ctx, const unsigned char *nonce, const unsi
            (length == 0 ||
             (crypto.encrypt_update(ctx, out, &made, plaintext, (int)length) == 1 && (size_t)made == length)) &&
            crypto.encrypt_final(ctx, end, &made) == 1 && made == 0 &&
-           crypto.ctx_ctrl(ctx, CTRL_AEAD_GET_TAG, TAG_LENGTH, out + length) == 1;
+           crypto.ctx_get_params(ctx, tag) == 1; /* what the ctrl of that name does, at twice the time */
 }
 
 /* Test case 14 of the GCM specification, sealed, opened, and refused with one bit changed. */
@@ -176,6 +187,7 @@ static const char *crypto_load(void)
         {"EVP_CIPHER_CTX_new", &crypto.ctx_new},
         {"EVP_CIPHER_CTX_free", &crypto.ctx_free},
         {"EVP_CIPHER_CTX_ctrl", &crypto.ctx_ctrl},
+        {"EVP_CIPHER_CTX_get_params", &crypto.ctx_get_params},
         {"EVP_aes_256_gcm", &crypto.aes_256_gcm},
         {"EVP_EncryptInit_ex", &crypto.encrypt_init},
         {"EVP_EncryptUpdate", &crypto.encrypt_update},
