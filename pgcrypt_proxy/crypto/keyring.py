@@ -246,8 +246,9 @@ class Keyring:
         now = self._check_time()
         if flags & ~envelope.TERM_FLAGS or len(terms) != flags.bit_count():
             raise SealError("flags and index terms do not agree")
-        if any(len(term) != envelope.TERM_LENGTH for term in terms):
-            raise SealError("an index term has 16 bytes")
+        for term in terms:
+            if len(term) != envelope.TERM_LENGTH:
+                raise SealError("an index term has 16 bytes")
         if flags:
             self._index_key(index_generation)
         dek = self._active.get((context.data_class, context.tenant))

@@ -28,19 +28,21 @@ class TermMaker:
 
     def term(self, mode: str, index_domain: str, key_material: bytes) -> bytes:
         """16 bytes, equal for equal `key_material` within one mode and index domain."""
-        key = self._keys.get((mode, index_domain)) or self._derived(mode, index_domain)
+        if fast.native is not None:
+            made: bytes = self.native(mode, index_domain).term(key_material)
+            return made
+        key = self._keys.get((mode, index_domain))
+        if key is None:
+            key = self._keys[mode, index_domain] = derive(self._root.reveal_key(), mode, index_domain)
         return hmac.digest(key, key_material, "sha256")[:TERM_LENGTH]
-
-    def _derived(self, mode: str, index_domain: str) -> bytes:
-        key = self._keys[mode, index_domain] = derive(self._root.reveal_key(), mode, index_domain)
-        return key
 
     def native(self, mode: str, index_domain: str) -> Any:
         """What compiled code makes the same terms with: fast.native.Mac."""
         assert fast.native is not None
         made = self._native.get((mode, index_domain))
         if made is None:
-            made = self._native[mode, index_domain] = fast.native.Mac(self._derived(mode, index_domain))
+            key = derive(self._root.reveal_key(), mode, index_domain)
+            made = self._native[mode, index_domain] = fast.native.Mac(key)
         return made
 
     def zeroise(self) -> None:

@@ -170,6 +170,7 @@ static int seal_row(Seals *self, Course *course)
     for (Py_ssize_t i = 0; i < self->count; i++) {
         Sealing *column = &self->columns[i];
         const Span *span = &self->spans[i];
+        column->sealed_in_row = 0;
         if (!column->is_sealed)
             continue;
         const unsigned char *value = in + span->start;
@@ -188,14 +189,31 @@ static int seal_row(Seals *self, Course *course)
     }
     if (!buffer_add(&course->out, in + kept, next - kept))
         return 0;
+    for (Py_ssize_t i = 0; i < self->count; i++)
+        self->columns[i].sealed += self->columns[i].sealed_in_row;
     course->at = next;
     return 1;
 }
 
 PyDoc_STRVAR(seals_seal_doc,
              "seal(data, at, eol, rows): seals as many rows of `data` from `at` on, up to one that Python must look at.\n\n"
-             "Returns the sealed rows, where it stopped, how many rows they are, and for each column how often its key\n"
-             "was used: at most `rows` times.");
+             "Returns the sealed rows, where it stopped, how many rows they are, and for each column how many values were\n"
+             "sealed, and how often its key was used: at most `rows` times.");
+
+/* A count of each column, as a tuple. */
+static PyObject *counts_of(Seals *self, int is_counted, size_t offset)
+{
+    PyObject *made = PyTuple_New(self->count);
+    for (Py_ssize_t i = 0; made != NULL && i < self->count; i++) {
+        const Py_ssize_t *count = (const Py_ssize_t *)((const char *)&self->columns[i] + offset);
+        PyObject *number = PyLong_FromSsize_t(is_counted ? *count : 0);
+        if (number == NULL || PyTuple_SetItem(made, i, number) < 0) {
+            Py_DECREF(made);
+            return NULL;
+        }
+    }
+    return made;
+}
 
 static PyObject *seals_seal(PyObject *object, PyObject *args)
 {
@@ -220,7 +238,7 @@ static PyObject *seals_seal(PyObject *object, PyObject *args)
     if (is_claimed) {
         self->is_busy = 1;
         for (Py_ssize_t i = 0; i < self->count; i++)
-            self->columns[i].sealed = 0;
+            self->columns[i].sealed = self->columns[i].used = 0;
         buffer_reserve(&course.out, 4 * (course.end - course.at) + 64);
         for (size_t used; rows < most && course.at < course.end; rows++) {
             used = course.out.used;
@@ -231,19 +249,16 @@ static PyObject *seals_seal(PyObject *object, PyObject *args)
         }
         self->is_busy = 0;
     }
-    PyObject *answer = NULL, *counts = PyErr_Occurred() ? NULL : PyTuple_New(self->count);
-    for (Py_ssize_t i = 0; counts != NULL && i < self->count; i++) {
-        PyObject *number = PyLong_FromSsize_t(is_claimed ? self->columns[i].sealed : 0);
-        if (number == NULL || PyTuple_SetItem(counts, i, number) < 0) {
-            Py_DECREF(counts);
-            counts = NULL;
-        }
-    }
-    if (counts != NULL) {
+    PyObject *answer = NULL;
+    PyObject *sealed = PyErr_Occurred() ? NULL : counts_of(self, is_claimed, offsetof(Sealing, sealed));
+    PyObject *used = sealed == NULL ? NULL : counts_of(self, is_claimed, offsetof(Sealing, used));
+    if (used != NULL) {
         const char *bytes = course.out.used == 0 ? "" : (const char *)course.out.bytes;
-        answer = Py_BuildValue("(y#nnO)", bytes, (Py_ssize_t)course.out.used, (Py_ssize_t)course.at, rows, counts);
-        Py_DECREF(counts);
+        answer = Py_BuildValue("(y#nnOO)", bytes, (Py_ssize_t)course.out.used, (Py_ssize_t)course.at, rows, sealed,
+                               used);
     }
+    Py_XDECREF(sealed);
+    Py_XDECREF(used);
     free(course.out.bytes);
     free(course.scratch.bytes);
     return answer;

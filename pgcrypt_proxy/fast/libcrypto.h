@@ -26,12 +26,22 @@ typedef struct {
     uint64_t opaque[24];
 } SHA256_CTX;
 
-enum { CTRL_AEAD_GET_TAG = 0x10, CTRL_AEAD_SET_TAG = 0x11 };
+enum { CTRL_AEAD_SET_TAG = 0x11 };
+
+typedef struct {
+    const char *key;
+    unsigned int data_type;
+    void *data;
+    size_t data_size, return_size;
+} OSSL_PARAM;
+
+enum { PARAM_OCTET_STRING = 5 };
 
 static struct {
     EVP_CIPHER_CTX *(*ctx_new)(void);
     void (*ctx_free)(EVP_CIPHER_CTX *);
     int (*ctx_ctrl)(EVP_CIPHER_CTX *, int, int, void *);
+    int (*ctx_get_params)(EVP_CIPHER_CTX *, OSSL_PARAM *);
     const EVP_CIPHER *(*aes_256_gcm)(void);
     int (*encrypt_init)(EVP_CIPHER_CTX *, const EVP_CIPHER *, ENGINE *, const unsigned char *, const unsigned char *);
     int (*encrypt_update)(EVP_CIPHER_CTX *, unsigned char *, int *, const unsigned char *, int);
@@ -82,6 +92,7 @@ static int aead_seal(EVP_CIPHER_CTX *ctx, const unsigned char *nonce, const unsi
 {
     unsigned char end[TAG_LENGTH];
     int made = 0;
+    OSSL_PARAM tag[2] = {{"tag", PARAM_OCTET_STRING, out + length, TAG_LENGTH, SIZE_MAX}, {0}};
     if (length > INT_MAX || head_length > INT_MAX || bound_length > INT_MAX)
         return 0;
     return crypto.encrypt_init(ctx, NULL, NULL, NULL, nonce) == 1 &&
@@ -90,7 +101,7 @@ static int aead_seal(EVP_CIPHER_CTX *ctx, const unsigned char *nonce, const unsi
            (length == 0 ||
             (crypto.encrypt_update(ctx, out, &made, plaintext, (int)length) == 1 && (size_t)made == length)) &&
            crypto.encrypt_final(ctx, end, &made) == 1 && made == 0 &&
-           crypto.ctx_ctrl(ctx, CTRL_AEAD_GET_TAG, TAG_LENGTH, out + length) == 1;
+           crypto.ctx_get_params(ctx, tag) == 1; /* what the ctrl of that name does, at twice the time */
 }
 
 /* Test case 14 of the GCM specification, sealed, opened, and refused with one bit changed. */
@@ -138,12 +149,12 @@ static int hmac_init(Hmac *mac, const unsigned char key[KEY_LENGTH])
     return done;
 }
 
-/* The digest of `prefix` and a message; whether that succeeded. */
-static int hmac_make(const Hmac *mac, unsigned char prefix, const unsigned char *message, size_t length,
-                     unsigned char out[DIGEST_LENGTH])
+/* The digest of a message in two parts; whether that succeeded. */
+static int hmac_make(const Hmac *mac, const unsigned char *first, size_t first_length, const unsigned char *message,
+                     size_t length, unsigned char out[DIGEST_LENGTH])
 {
     SHA256_CTX ctx = mac->inner;
-    if (crypto.sha256_update(&ctx, &prefix, 1) != 1 || crypto.sha256_update(&ctx, message, length) != 1 ||
+    if (crypto.sha256_update(&ctx, first, first_length) != 1 || crypto.sha256_update(&ctx, message, length) != 1 ||
         crypto.sha256_final(out, &ctx) != 1)
         return 0;
     ctx = mac->outer;
@@ -153,13 +164,13 @@ static int hmac_make(const Hmac *mac, unsigned char prefix, const unsigned char 
 /* Test case 2 of RFC 4231, whose key is as good as one with zeros behind it. */
 static int hmac_is_right(void)
 {
-    static const unsigned char key[KEY_LENGTH] = "Jefe", message[] = "hat do ya want for nothing?";
+    static const unsigned char key[KEY_LENGTH] = "Jefe", message[] = "what do ya want for nothing?";
     static const unsigned char expected[DIGEST_LENGTH] = {0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e, 0x6a, 0x04, 0x24,
                                                           0x26, 0x08, 0x95, 0x75, 0xc7, 0x5a, 0x00, 0x3f, 0x08, 0x9d, 0x27,
                                                           0x39, 0x83, 0x9d, 0xec, 0x58, 0xb9, 0x64, 0xec, 0x38, 0x43};
     unsigned char made[DIGEST_LENGTH];
     Hmac mac;
-    return hmac_init(&mac, key) && hmac_make(&mac, 'w', message, sizeof message - 1, made) &&
+    return hmac_init(&mac, key) && hmac_make(&mac, message, 1, message + 1, sizeof message - 2, made) &&
            memcmp(made, expected, sizeof expected) == 0;
 }
 
@@ -176,6 +187,7 @@ static const char *crypto_load(void)
         {"EVP_CIPHER_CTX_new", &crypto.ctx_new},
         {"EVP_CIPHER_CTX_free", &crypto.ctx_free},
         {"EVP_CIPHER_CTX_ctrl", &crypto.ctx_ctrl},
+        {"EVP_CIPHER_CTX_get_params", &crypto.ctx_get_params},
         {"EVP_aes_256_gcm", &crypto.aes_256_gcm},
         {"EVP_EncryptInit_ex", &crypto.encrypt_init},
         {"EVP_EncryptUpdate", &crypto.encrypt_update},

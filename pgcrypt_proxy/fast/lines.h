@@ -19,7 +19,7 @@ enum { PLAIN, DELIMITER, CARRIAGE_RETURN, NEWLINE, BACKSLASH, QUOTE };
 static const char LETTERS[] = "btnvfr";
 
 typedef struct {
-    uint8_t is_csv, is_single, has_default, delimiter, quote;
+    uint8_t is_csv, is_single, has_default, delimiter, quote, mark;
     uint8_t null_length, default_length;
     unsigned char null[MAX_MARKER], default_[MAX_MARKER];
     uint8_t meaning[256];    /* where fields end */
@@ -37,12 +37,34 @@ static void form_init(Form *form)
     form->meaning[form->delimiter] = DELIMITER;
     form->meaning['\r'] = CARRIAGE_RETURN;
     form->meaning['\n'] = NEWLINE;
-    form->meaning[form->is_csv ? form->quote : '\\'] = form->is_csv ? QUOTE : BACKSLASH;
+    form->mark = form->is_csv ? form->quote : '\\';
+    form->meaning[form->mark] = form->is_csv ? QUOTE : BACKSLASH;
     for (const char *c = form->is_csv ? "\r\n" : "\\\b\f\n\r\t\v"; *c; c++)
         form->is_special[(unsigned char)*c] = 1;
     form->is_special[form->delimiter] = 1;
     if (form->is_csv)
         form->is_special[form->quote] = 1;
+}
+
+/* Where the next byte is that means something outside of quotes, or `end`. */
+static size_t skip_plain(const Form *form, const unsigned char *in, size_t at, size_t end)
+{
+#ifdef __SSE2__
+    const __m128i delimiter = _mm_set1_epi8((char)form->delimiter), mark = _mm_set1_epi8((char)form->mark);
+    const __m128i newline = _mm_set1_epi8('\n'), carriage_return = _mm_set1_epi8('\r');
+    for (; end - at >= 16; at += 16) {
+        __m128i text = _mm_loadu_si128((const __m128i *)(const void *)(in + at));
+        __m128i found = _mm_or_si128(
+            _mm_or_si128(_mm_cmpeq_epi8(text, delimiter), _mm_cmpeq_epi8(text, mark)),
+            _mm_or_si128(_mm_cmpeq_epi8(text, newline), _mm_cmpeq_epi8(text, carriage_return)));
+        int mask = _mm_movemask_epi8(found);
+        if (mask != 0)
+            return at + (size_t)__builtin_ctz((unsigned)mask);
+    }
+#endif
+    while (at < end && form->meaning[in[at]] == PLAIN)
+        at++;
+    return at;
 }
 
 /* The row at `at`, which ends in `eol` (one byte or two); returns where the next begins, 0 if it is not such a row. */
@@ -56,8 +78,7 @@ static size_t line_read(const Form *form, const unsigned char *in, size_t at, si
         span->start = at;
         span->is_marked = 0;
         for (;;) {
-            while (at < end && form->meaning[in[at]] == PLAIN)
-                at++;
+            at = skip_plain(form, in, at, end);
             if (at == end)
                 return 0;
             uint8_t meaning = form->meaning[in[at]];

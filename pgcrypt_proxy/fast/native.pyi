@@ -4,6 +4,7 @@ from typing import Any, Protocol
 Column = tuple[int, bool, tuple[tuple[int, Cipher], ...], bytes, Callable[[bytes], bytes] | None]
 Converter = Callable[[bytes], tuple[bytes, bytes | None, bytes | None]]
 Sealing = tuple[int, bytes, Cipher, Mac | None, Mac | None, bool, bytes, int, Converter]
+Counts = tuple[int, ...]
 Form = tuple[bool, bool, bytes, bytes, bytes, bytes | None]
 
 class Cipher:
@@ -13,6 +14,7 @@ class Cipher:
 
 class Mac:
     def __new__(cls, key: bytes, /) -> Mac: ...
+    def term(self, message: bytes, /) -> bytes: ...
     def close(self) -> None: ...
 
 class Rows:
@@ -21,7 +23,7 @@ class Rows:
 
 class Seals:
     def __new__(cls, columns: tuple[Sealing | None, ...], form: Form | None, max_row: int, /) -> Seals: ...
-    def seal(self, data: bytes, at: int, eol: bytes, rows: int, /) -> tuple[bytes, int, int, tuple[int, ...]]: ...
+    def seal(self, data: bytes, at: int, eol: bytes, rows: int, /) -> tuple[bytes, int, int, Counts, Counts]: ...
 
 def run(data: bytes | bytearray, at: int, kinds: bytes, limit: int, /) -> tuple[int, int]: ...
 

@@ -65,7 +65,23 @@ static PyObject *mac_close(PyObject *object, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+static PyObject *mac_term(PyObject *object, PyObject *args)
+{
+    Mac *self = (Mac *)object;
+    const char *message;
+    Py_ssize_t length;
+    unsigned char digest[DIGEST_LENGTH];
+    if (!PyArg_ParseTuple(args, "y#:term", &message, &length))
+        return NULL;
+    if (self->is_closed || !hmac_make(&self->hmac, (const unsigned char *)message, (size_t)length, NULL, 0, digest)) {
+        PyErr_SetString(PyExc_ValueError, "the key was zeroised");
+        return NULL;
+    }
+    return PyBytes_FromStringAndSize((const char *)digest, TERM_LENGTH);
+}
+
 static PyMethodDef mac_methods[] = {
+    {"term", mac_term, METH_VARARGS, "term(message): the first 16 bytes of its digest."},
     {"close", mac_close, METH_NOARGS, "close(): overwrite the key; nothing is sealed with it any more."},
     {NULL, NULL, 0, NULL},
 };
@@ -140,7 +156,7 @@ typedef struct {
     unsigned char *bound;
     size_t bound_length, max_characters;
     PyObject *convert;
-    Py_ssize_t sealed; /* how often the key was used in this call */
+    Py_ssize_t sealed, sealed_in_row, used; /* values of this call, and how often the key was used, in vain included */
 } Sealing;
 
 static void sealing_clear(Sealing *column)
@@ -334,7 +350,7 @@ static int add_term(const Mac *mac, unsigned char prefix, const unsigned char *k
                     size_t *head_length)
 {
     unsigned char digest[DIGEST_LENGTH];
-    if (mac->is_closed || !hmac_make(&mac->hmac, prefix, key, length, digest))
+    if (mac->is_closed || !hmac_make(&mac->hmac, &prefix, 1, key, length, digest))
         return 0;
     memcpy(head + *head_length, digest, TERM_LENGTH);
     *head_length += TERM_LENGTH;
@@ -361,7 +377,7 @@ static int seal_reading(Sealing *column, const Reading *made, const unsigned cha
     if (column->cipher->is_closed || column->cipher->seal == NULL)
         return 0;
     memcpy(out + head, nonce, NONCE_LENGTH);
-    column->sealed++;
+    column->used++;
     if (!aead_seal(column->cipher->seal, nonce, out, head, column->bound, column->bound_length, made->plaintext,
                    made->length, out + head + NONCE_LENGTH)) {
         crypto.error_clear();
@@ -394,8 +410,10 @@ static int seal_value(Sealing *column, const unsigned char *value, size_t length
                 hex_encode(place + lead + size, size, place + lead);
             size = lead + 2 * size;
         }
-        if (is_done)
+        if (is_done) {
             out->used += size;
+            column->sealed_in_row++;
+        }
     }
     Py_XDECREF(made.keeps);
     return is_done;

@@ -64,18 +64,18 @@ class _RowSealer:
         if not reserved:
             return b"", at, 0
         started = self._meter.clock()
-        made, reached, rows, counts = self._native.seal(data, at, eol, reserved)
+        made, reached, rows, sealed, used = self._native.seal(data, at, eol, reserved)
         seconds = self._meter.clock() - started
         left = Counter({key_id: reserved * count for key_id, count in self._each.items()})
-        for key_id, count in zip(self._keys, counts, strict=True):
+        for key_id, count in zip(self._keys, used, strict=True):
             if key_id is not None:
                 left[key_id] -= count
         for key_id, count in left.items():
             keyring.grant_seals(key_id, count)
-        if rows:
-            classes = [column.data_class for column in self._plan.columns if column is not None]
-            for data_class in classes:
-                self._meter.add("seal", data_class, seconds / len(classes), rows)
+        values = sum(sealed)
+        for column, count in zip(self._plan.columns, sealed, strict=True):
+            if column is not None and count:
+                self._meter.add("seal", column.data_class, seconds * count / values, count)
         return made, reached, rows
 
     def _made(self, keyring: Keyring) -> Any:

@@ -49,6 +49,7 @@ class Values:
         self.encoding = UTF8
         self._observer = observer
         self._meter = meter
+        self._contexts: dict[tuple[int, str], SealContext] = {}
 
     def check_available(self) -> None:
         """Raises KeyUnavailable when the keyring's time is over, so that a statement fails before it runs."""
@@ -189,8 +190,9 @@ class Values:
 
     def _seal(self, column: ProtectedColumn, source: LogicalType, cast: LogicalType | None, data: bytes) -> bytes:
         source, data = self._cast(source, cast, data)
-        if source.base != column.type:
-            data = casts.convert(source.base, column.type, data, self.settings)
+        base = source.base
+        if base is not column.type and base != column.type:  # mostly they are one object; to compare two takes long
+            data = casts.convert(base, column.type, data, self.settings)
         started = self._meter.clock()
         terms, flags = [], 0
         equality, folded = term_keys(column, data)
@@ -200,9 +202,11 @@ class Values:
         if folded is not None:
             terms.append(self._casefold_term(column, folded))
             flags |= FLAG_EQCI
-        envelope = self.keyring.seal(
-            SealContext(column.id, column.data_class), data, terms, flags, column.index_generation
-        )
+        bound = column.id, column.data_class
+        context = self._contexts.get(bound)
+        if context is None:
+            context = self._contexts[bound] = SealContext(*bound)
+        envelope = self.keyring.seal(context, data, terms, flags, column.index_generation)
         self._meter.add("seal", column.data_class, self._meter.clock() - started)
         return envelope
 
