@@ -186,6 +186,12 @@ class Keyring:
                 dek.budget.seal_until = until
         return all(dek.record.id in active_ids for dek in self._active.values())
 
+    def are_active(self, key_ids: Iterable[int]) -> bool:
+        """Whether all of these DEKs may seal now, as far as leases tell."""
+        now = self._clock()
+        leases = {d.record.id: d.seal_until for d in self._active.values()}
+        return now < self.expires_at and all(now < leases.get(key_id, float("-inf")) for key_id in key_ids)
+
     def end_leases(self) -> None:
         """Seal nothing before `confirm_active`."""
         for dek in self._active.values():

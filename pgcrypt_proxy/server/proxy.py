@@ -77,6 +77,7 @@ class Proxy:
         self._company = company or Company(Seats.alone(), OwnThrottle())
         self._upkeep: asyncio.Future[tuple[None, None, None]] | None = None
         self._metrics_server: MetricsServer | None = None
+        self._health = (False, "starting")
         self.listener: Listener
         self._files: TlsFiles
         self._doorkeeper: Doorkeeper
@@ -114,7 +115,7 @@ class Proxy:
             )
             if company.has_metrics:
                 self._metrics_server = MetricsServer(
-                    self.metrics.registry, settings.metrics_host, settings.metrics_port
+                    self.metrics.registry, settings.metrics_host, settings.metrics_port, lambda: self._health
                 )
         except BaseException:
             self._close()
@@ -127,6 +128,7 @@ class Proxy:
         except BaseException:
             self._close()
             raise
+        self._health = (True, "ok")
         self._upkeep = asyncio.gather(self.world.run(), self._watch_files(), self._report())
         log.get().info(f"rows: {fast.BUILD}")
         log.get().info(
@@ -186,6 +188,7 @@ class Proxy:
 
     async def close(self, *, drain: bool) -> None:
         """Stop accepting, let transactions finish when `drain`, and stop."""
+        self._health = (False, "stopping")
         self.listener.stop_accepting()
         if drain:
             await self.listener.drain()

@@ -105,7 +105,10 @@ class Express:
             if len(self._straight) >= MAX_KNOWN:
                 self._straight.clear()
             self._straight[name] = statement
-        if not statement.plan.is_untouched and link.values.keyring.is_expired:
+        keyring = link.values.keyring
+        if not statement.plan.is_untouched and keyring.is_expired:
+            return None
+        if statement.sealed_under and not keyring.are_active(statement.sealed_under):
             return None
         if (link.has_changed_settings or link.is_reshaped) and statement.plan.ends_transaction:
             return None

@@ -163,8 +163,13 @@ class FromFrontend:
         if not plan.is_untouched:
             self._prepared.check_name(parse.statement_name)
             rendered, work.lengths = link.values.render(plan.pieces)
+            statement.sealed_under = link.values.sealing_keys(plan.pieces)
             oids = upstream_type_oids(plan, parse.parameter_type_oids)
             raw = Parse(parse.statement_name, link.encoding.encoded(rendered), oids).encode()
+        if answer is Answer.SKIP and statement.name:
+            # only now: a value that cannot be sealed must not cost the client its statement
+            gone = Work(changes=(link.statements.change(statement.name, None, link.queue.batch),))
+            link.expect(Close(STATEMENT, statement.name).encode(), Request.CLOSE, gone, Answer.SKIP)
         work.changes = (link.statements.change(statement.name, statement, link.queue.batch),)
         self._swaps.note_sent(plan)
         link.expect(raw, Request.PARSE, work, answer)
@@ -309,9 +314,11 @@ class FromFrontend:
         """What has that name under the present catalog. Raises Hold and CatalogDrift.
 
         A statement on a column that was sealed meanwhile, or made plain, is prepared anew, since the client sees
-        the same types.
+        the same types; so is one with values that were sealed under a key that was retired since.
         """
         self._swaps.await_swap(statement.plan)
+        if statement.sealed_under and not self._link.values.keyring.are_active(statement.sealed_under):
+            return self._prepared_anew(statement)
         try:
             self._planning.check_current(statement)
         except CatalogDrift:
@@ -328,9 +335,6 @@ class FromFrontend:
         if plan.refusal is not None:
             raise copy.copy(plan.refusal)  # the plan is shared: raised itself, it would keep every traceback
         self._check_settings(plan)
-        if name:
-            gone = Work(changes=(link.statements.change(name, None, link.queue.batch),))
-            link.expect(Close(STATEMENT, name).encode(), Request.CLOSE, gone, Answer.SKIP)
         return self._send_parse(parse.encode(), parse, text, Answer.SKIP)
 
     def await_settings(self) -> None:

@@ -248,9 +248,9 @@ class Session:
     def _on_event(self, event: Event) -> None:
         link = self._link
         if isinstance(event, WorldChanged):
-            held = link.shared_catalog.held_tables
+            before = link.shared_catalog
             link.change_world(event.planner, event.keyring)
-            self._planning.swaps.note_released(held - link.shared_catalog.held_tables)
+            self._planning.swaps.note_changed(before)
             if event.answers is not None and event.error is None:
                 link.settle_shape(event.answers)
             self._planning.on_world_changed(event)

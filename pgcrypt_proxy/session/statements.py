@@ -51,7 +51,8 @@ class Statement:
     `version` is the catalog's for which `plan` holds, `resolved` the names that
     were asked for it, `resolved_at` the count of executions at which they held;
     `described_in` the batch in which the client's own Describe of it was sent;
-    `passes_parameters`: a Bind needs no rewriting.
+    `passes_parameters`: a Bind needs no rewriting. `sealed_under` are the DEKs of the
+    envelopes in the text that the server has: once one is retired, it is prepared anew.
     """
 
     name: bytes
@@ -65,6 +66,7 @@ class Statement:
     described_in: int = -1
     executed: tuple[Statement | None, ...] = ()
     text_plan: Plan | None = None
+    sealed_under: frozenset[int] = frozenset()
     may_return_any_rows: bool = False  # FETCH and EXECUTE: what they return is not in their text
     passes_parameters: bool = field(init=False)
 

@@ -137,6 +137,13 @@ class Values:
                 lengths[piece] = len(part)
         return "".join(parts), lengths
 
+    def sealing_keys(self, pieces: Sequence[str | LiteralSlot]) -> frozenset[int]:
+        """The DEKs under which `render` seals literals now."""
+        slots = (piece for piece in pieces if not isinstance(piece, str))
+        classes = {slot.column.data_class for slot in slots if slot.text is not None and not slot.use.is_compared}
+        active = self.keyring.active_keys if classes else {}
+        return frozenset(active[name] for name in classes if name in active)
+
     def _declared(self, column: ProtectedColumn, oid: int, is_array: bool) -> LogicalType | None:
         if oid in (0, UNKNOWN_OID):
             return None

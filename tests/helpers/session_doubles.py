@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, cast
 
 from pgcrypt_proxy.crypto.keyring import Keyring, SealContext
@@ -126,6 +127,8 @@ class GlassKeyring:
     @property
     def expires_at(self) -> float:
         return float("-inf" if self.is_expired else "inf")
+    #: envelopes of these doubles name no key
+    active_keys: Mapping[str, int] = MappingProxyType({})
 
     def seal(
         self,
