@@ -186,6 +186,8 @@ def _is_straight(statement: Statement) -> bool:
     plan = statement.plan
     if _ON_DATA.match(statement.sql) is None:
         return False
+    if statement.is_of_tenants:
+        return False
     if plan.refusal is not None or plan.is_about_prepared or statement.may_return_any_rows or len(plan.statements) > 1:
         return False
     return not any(s.is_ddl or s.changes_settings or s.ends_transaction or s.copy for s in plan.statements)

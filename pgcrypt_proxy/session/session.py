@@ -61,6 +61,7 @@ from pgcrypt_proxy.session.events import (
     DataReceived,
     Event,
     InputEnded,
+    KeysFetched,
     LoginDenied,
     Side,
     TlsStarted,
@@ -153,6 +154,11 @@ class Session:
         )
 
     @property
+    def is_holding_backend(self) -> bool:
+        """Whether the server's messages wait in the buffer, for keys of tenants."""
+        return Side.BACKEND in self._link.awaiting_keys
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing is under way: not logged in yet, or between transactions with no answer due."""
         link = self._link
@@ -221,6 +227,12 @@ class Session:
             if event.answers is not None and event.error is None:
                 link.settle_shape(event.answers)
             self._planning.on_world_changed(event)
+        elif isinstance(event, KeysFetched):
+            link.awaiting_keys.discard(event.side)
+            if event.error is not None:
+                link.key_errors[event.side] = event.error
+            if event.side is Side.BACKEND:
+                self._from_backend.pump()
         elif isinstance(event, TlsStarted):
             self._startup.on_tls_started(event)
         elif isinstance(event, AccountFound):

@@ -13,10 +13,11 @@ from functools import partial
 
 from pgcrypt_proxy.crypto.envelope import FLAG_EQ, FLAG_EQCI
 from pgcrypt_proxy.crypto.keyring import Keyring, SealContext
-from pgcrypt_proxy.errors import InvalidValue, KeyUnavailable, OpenError, PgcryptError
+from pgcrypt_proxy.errors import InvalidValue, KeyNotLoaded, KeyUnavailable, OpenError, PgcryptError
 from pgcrypt_proxy.session.encodings import UTF8
 from pgcrypt_proxy.session.meter import Meter
 from pgcrypt_proxy.session.observer import Observer
+from pgcrypt_proxy.session.tenant_values import Tenants
 from pgcrypt_proxy.sql import refuse
 from pgcrypt_proxy.sql.catalog import ProtectedColumn
 from pgcrypt_proxy.sql.plan import ELEMENT_USES, Assigned, LiteralSlot, ParameterUse, Use, declared_type, own_type
@@ -47,6 +48,8 @@ class Values:
         self.keyring = keyring
         self.settings = TextSettings()
         self.encoding = UTF8
+        self.tenants = Tenants()
+        self.tenants.encoding = lambda: self.encoding
         self._observer = observer
         self._meter = meter
 
@@ -200,8 +203,9 @@ class Values:
             key = casts.casefold_key(column.type, data, is_upper=column.is_folded_upper)
             terms.append(self._casefold_term(column, key))
             flags |= FLAG_EQCI
+        tenant = "" if column.tenant is None else self.tenants.of(column)
         envelope = self.keyring.seal(
-            SealContext(column.id, column.data_class), data, terms, flags, column.index_generation
+            SealContext(column.id, column.data_class, tenant), data, terms, flags, column.index_generation
         )
         self._meter.add("seal", column.data_class, self._meter.clock() - started)
         return envelope
@@ -238,6 +242,8 @@ class Values:
                 else:
                     data = codec.from_text(in_text, value, self.settings)
                 envelope = self._seal(column, base, None, data)
+            except KeyNotLoaded:
+                raise
             except PgcryptError as error:
                 if skips_bad_values and is_certainly_bad(error, value):
                     return _NO_BYTEA
@@ -249,9 +255,12 @@ class Values:
 
     # -- to the client
 
-    def opener(self, column: ProtectedColumn, format_code: int) -> Opener:
-        """Turns the server's value of a protected column into the client's, in the format it asked for."""
-        context = SealContext(column.id, column.data_class)
+    def opener(self, column: ProtectedColumn, format_code: int, tenant: str | None = None) -> Opener:
+        """Turns the server's value of a protected column into the client's, in the format it asked for.
+
+        `tenant` is the session's, where that decides what is opened. Raises KeyNotLoaded for keys of tenants.
+        """
+        opened = self._opened(column, tenant)
         meter, logical, settings = self._meter, column.type, self.settings
         is_text = format_code == 0
         encoding = self.encoding
@@ -261,7 +270,7 @@ class Values:
         def open_value(value: bytes) -> bytes:
             started = meter.clock()
             try:
-                plaintext = self.keyring.open(context, _from_bytea_text(value) if is_text else value)
+                plaintext = opened(_from_bytea_text(value) if is_text else value)
                 if is_text:
                     # the form that the envelope came in tells bytea_output, which the server does not report
                     data = codec.to_text(logical, plaintext, settings if value[:2] == b"\\x" else escaped)
@@ -271,6 +280,8 @@ class Values:
                     data = codec.to_binary(logical, plaintext)
                     if is_recoded:
                         data = codec.with_texts(logical, data, encoding.from_utf8)
+            except KeyNotLoaded:
+                raise
             except PgcryptError as error:
                 self._observer.failed("open", error, column.qualified_name)
                 if error.detail is None:
@@ -280,6 +291,15 @@ class Values:
             return data
 
         return open_value
+
+    def _opened(self, column: ProtectedColumn, tenant: str | None) -> Callable[[bytes], bytes]:
+        """Opens envelopes of the column."""
+        context = SealContext(column.id, column.data_class, tenant or "")
+        if column.tenant is None:
+            context = SealContext(column.id, column.data_class)
+            return lambda envelope: self.keyring.open(context, envelope)
+        is_any = not column.is_of_session  # whose it is, the key says
+        return lambda envelope: self.keyring.open_of_tenant(context, envelope, is_any=is_any)[0]
 
 
 def is_certainly_bad(error: PgcryptError, value: bytes) -> bool:

@@ -196,7 +196,7 @@ def seal_into(context: Context, node: Node, scope: Scope, owner: ProtectedColumn
         outputs = subselect(context, tree, scope)
         if outputs is None or len(outputs) != 1:
             raise refuse.value_form(owner, position)
-        take(outputs[0].nested(), owner, position)
+        take(context, outputs[0].nested(), owner, position)
     else:
         raise refuse.value_form(owner, position)
 
@@ -264,7 +264,7 @@ def conditions(context: Context, node: Node, scope: Scope) -> None:
         conditions(context, part, scope)
 
 
-def take(given: ScopeColumn, owner: ProtectedColumn, position: int | None) -> None:
+def take(context: Context, given: ScopeColumn, owner: ProtectedColumn, position: int | None) -> None:
     """What `given` holds goes into `owner` as it is. Raises Refusal unless that is an envelope of the same column.
 
     `owner` without a type modifier takes what has one, as in a CASE; never the other way.
@@ -275,6 +275,9 @@ def take(given: ScopeColumn, owner: ProtectedColumn, position: int | None) -> No
         raise refuse.value_form(owner, position)
     elif given.protected.id != owner.id or owner.type not in (given.protected.type, given.protected.type.base):
         raise refuse.construct(given.protected, f'copying into "{owner.qualified_name}"', position)
+    elif owner.has_tenant_column and context.writes and not any(given is column for column in context.same_row):
+        hint = "Read the value in the application, and write it with its tenant."
+        raise refuse.construct(owner, "copying from a row that may be another tenant's", position, hint=hint)
 
 
 def _pass_on(context: Context, tree: Node, scope: Scope, owner: ProtectedColumn) -> None:
@@ -308,7 +311,7 @@ def _reference(context: Context, node: Node, scope: Scope, owner: ProtectedColum
         raise refuse.value_form(owner, position)
     if scope.is_grouped(found):
         raise refuse.construct(owner, "an expression over a column that the query groups by", position)
-    take(found, owner, position)
+    take(context, found, owner, position)
 
 
 def drop_cast(context: Context, node: Node, scope: Scope) -> None:
