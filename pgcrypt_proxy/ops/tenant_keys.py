@@ -143,6 +143,16 @@ def states(connection: psycopg.Connection, key_ids: Iterable[int]) -> dict[int, 
         return {int(key_id): str(state) for key_id, state in rows}
 
 
+def newest_ids(connection: psycopg.Connection) -> frozenset[int]:
+    """The ids of the keys that tenants seal with, and of what is destroyed or about to be: `reseal` lets these be."""
+    with readable_errors("reading which keys of tenants are active"):
+        rows = connection.execute(
+            "SELECT k.id FROM pgcrypt.keyring k WHERE k.tenant <> '' AND (k.state <> 'retired'"
+            " OR EXISTS (SELECT FROM pgcrypt.erased_tenants e WHERE e.tenant = k.tenant))"
+        )
+        return frozenset(int(row[0]) for row in rows)
+
+
 def with_keys(store: KeyringStore, keys: TenantKeys, action: Callable[[], T]) -> T:
     """What `action` gives, with every tenant's key that it turns out to need. For tools, which may wait.
 

@@ -38,7 +38,7 @@ class RowOpener:
     """Opens the rows of one kind of result: these columns, these formats, this client encoding."""
 
     def __init__(
-        self, values: Values, meter: Meter, outputs: Outputs, codes: tuple[int, ...], tenant: str | None
+        self, values: Values, meter: Meter, outputs: Outputs, codes: tuple[int, ...], tenant: str | None = None
     ) -> None:
         self.outputs = outputs
         self.settings = values.settings

@@ -224,6 +224,18 @@ def _is_tenant(node: Node, source: Source, scope: Scope, owner: ProtectedColumn)
     return found is not None and any(found is column for column in source.columns or ())
 
 
+def check_kept(relation: Relation | None, name: str, position: int | None) -> None:
+    """Raises Refusal for DDL by which the tenant's column would be gone, or another."""
+    owner = tenant_of(relation)
+    if owner is not None and owner.tenant is not None and owner.tenant.column == name:
+        raise Refusal(
+            f'column "{name}" names the tenants of "{owner.qualified_name}": it is not renamed, dropped or given'
+            " another type",
+            hint="Unprotect the column first, or see docs/tenants.md for a new name.",
+            position=position,
+        )
+
+
 # -- ON CONFLICT
 
 
