@@ -114,7 +114,6 @@ def protect(
         rows = _count(connection, facts, options)
         _raise_obstacles("protected", facts, assessment, rows, options)
         assert rows is not None
-        tenant_columns.check_rows(connection, facts, rule, options.tenant)
         hold_active_keys(connection)
         column = _new_column(connection, facts, rule)
         keyring = store.unlock_with_grants({} if rule.tenant is not None else {rule.data_class: rows})
@@ -197,6 +196,8 @@ def assess(
         taken_names=frozenset(name for (name,) in taken),
         types=types,
     )
+    with readable_errors("looking for tenants"):
+        found.obstacles += tenant_columns.obstacles(connection, facts, rule, options.tenant)
     for mode in () if is_short else sorted(rule.search):
         function = folding.difference(connection, facts.relation_oid, facts.number, mode)
         if function is not None:

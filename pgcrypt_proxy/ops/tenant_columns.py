@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import psycopg
 
-from pgcrypt_proxy.errors import ConfigError, InvalidValue
+from pgcrypt_proxy.errors import InvalidValue
 from pgcrypt_proxy.ops import tenant_keys
 from pgcrypt_proxy.ops.column_facts import ColumnFacts
 from pgcrypt_proxy.ops.index_conversion import quoted
@@ -18,7 +18,8 @@ from pgcrypt_proxy.session.tenant_values import checked
 from pgcrypt_proxy.session.transform import Opener, Values
 from pgcrypt_proxy.sql.catalog import ProtectedColumn
 from pgcrypt_proxy.sql.plan import ParameterUse, Use
-from pgcrypt_proxy.sql.tenant_values import TenantFrom
+from pgcrypt_proxy.sql.tenant_values import TenantFrom, is_tenant_type
+from pgcrypt_proxy.values.types import LogicalType, type_by_oid
 
 _LENGTH = struct.Struct("!i")
 
@@ -37,48 +38,50 @@ def split(both: bytes) -> tuple[str, bytes]:
     return both[_LENGTH.size : end].decode(), both[end:]
 
 
-def check_rows(connection: psycopg.Connection, facts: ColumnFacts, rule: Rule, tenant: str | None) -> None:
-    """Raises ConfigError where it is not said, or not in every row, whose the values are."""
+def obstacles(connection: psycopg.Connection, facts: ColumnFacts, rule: Rule, tenant: str | None) -> Iterator[str]:
+    """Why it is not known, or not of every row, whose the values are."""
     if rule.tenant is None:
         if tenant is not None:
-            raise ConfigError(f"{facts.qualified_name} has no tenants: leave --tenant out")
-        return
-    if not rule.tenant.column:
-        if tenant is None and _count(connection, facts, ""):
-            raise ConfigError(
-                f"whose are the values of {facts.qualified_name}? Its rule names a setting",
-                hint="Give --tenant: all rows are sealed for that one. A table of several needs a column of them.",
-            )
+            yield "its rule names no tenant: leave --tenant out"
+    elif not rule.tenant.column:
         if tenant is not None:
-            _name(tenant)
-        return
-    if tenant is not None:
-        raise ConfigError(
-            f"the tenants of {facts.qualified_name} are in column {rule.tenant.column}: leave --tenant out"
-        )
-    count = _count(connection, facts, f" AND {quoted(rule.tenant.column)} IS NULL")
-    if count:
-        raise ConfigError(
-            f"{count:,} rows of {facts.schema}.{facts.table} have a value and no {rule.tenant.column}",
-            hint="Give each row its tenant first.",
-            sqlstate="23502",
-        )
+            try:
+                checked(tenant)
+            except InvalidValue as error:
+                yield f"--tenant: {error.message}: {error.hint}"
+        elif _count(connection, facts, ""):
+            yield (
+                "whose the values are is not known, as its rule names a setting: give --tenant, for which all rows are"
+                " sealed; a table of several tenants needs a column of them"
+            )
+    elif tenant is not None:
+        yield f"its tenants are in column {rule.tenant.column}: leave --tenant out"
+    elif not is_tenant_type(_type(connection, facts, rule.tenant.column)):
+        yield f"there is no column {rule.tenant.column} of type text, varchar, int2, int4, int8 or uuid"
+    else:
+        count = _count(connection, facts, f" AND {quoted(rule.tenant.column)} IS NULL")
+        if count:
+            yield f"{count:,} rows have a value and no {rule.tenant.column}: give each its tenant first"
+
+
+def _type(connection: psycopg.Connection, facts: ColumnFacts, name: str) -> LogicalType | None:
+    row = connection.execute(
+        "SELECT atttypid::bigint FROM pg_catalog.pg_attribute"
+        " WHERE attrelid = %s AND attname = %s AND attnum > 0 AND NOT attisdropped",
+        [facts.relation_oid, name],
+    ).fetchone()
+    return type_by_oid(row[0]) if row is not None else None
 
 
 def _count(connection: psycopg.Connection, facts: ColumnFacts, condition: str) -> int:
     """How many rows with a value there are."""
+    if facts.kind != "r":
+        return 0
     row = connection.execute(
         f"SELECT pg_catalog.count(*) FROM ONLY {quoted(facts.schema, facts.table)}"  # noqa: S608 (quoted names)
         f" WHERE {quoted(facts.name)} IS NOT NULL{condition}".encode()
     ).fetchone()
     return int(row[0]) if row is not None else 0
-
-
-def _name(tenant: str) -> str:
-    try:
-        return checked(tenant)
-    except InvalidValue as error:
-        raise ConfigError(f"{error.message}: {tenant!r}", hint=error.hint) from None
 
 
 def sealer(
@@ -94,7 +97,7 @@ def sealer(
         plaintext = read
         if has_column:
             name, plaintext = split(read)
-            values.tenants.session = _name(name)
+            values.tenants.session = checked(name)
         elif column.tenant is not None:
             values.tenants.session = tenant
         sealed = tenant_keys.with_keys(store, values.keyring.tenants, lambda: values.parameter(use, 0, plaintext, 1))
