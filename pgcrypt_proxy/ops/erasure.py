@@ -29,8 +29,9 @@ from pgcrypt_proxy.ops.keyring_store import KEY_MAKER_LOCK
 
 FORMAT = "pgcrypt-proxy certificate of erasure, version 1"
 REMAINS = (
-    "index terms of the erased values stay until their rows are deleted: keyed hashes by which equal values"
-    " can be found, and guessed values be checked by whoever has the index key"
+    "index terms of the erased values, until their rows are deleted: keyed hashes by which equal values can be found,"
+    " and guesses be tried by whoever has the index key; the wrapped keys in backups, replicas' and archived WAL from"
+    " before, until those end"
 )
 
 
@@ -92,6 +93,8 @@ def erase(
             audit.record(connection, audit.DESTROYED, key.id, f"tenant {tenant} is erased")
         event = _record(connection, tenant, found, _digest(body))
         connection.execute("UPDATE pgcrypt.erased_tenants SET audit_id = %s WHERE tenant = %s", [event[0], tenant])
+    with readable_errors("cleaning the keyring"):
+        connection.execute("VACUUM pgcrypt.keyring")  # the wrapped keys were in it still, as dead rows
     return {**body, "audit": {"event": event[0], "hash": bytes(event[1]).hex()}, "digest": _digest(body)}
 
 

@@ -127,6 +127,8 @@ REFUSED: list[tuple[str, list[Any], str]] = [
     ("MERGE INTO events e USING (VALUES (7)) s (id) ON e.id = s.id WHEN MATCHED THEN UPDATE SET tenant_id = 'bolt'", [], "0A000"),
     ("SELECT COALESCE(payload, %s) FROM events", ["x"], "0A000"),
     ("PREPARE p AS INSERT INTO events (id, tenant_id, payload) VALUES (1, $1, $2)", [], "0A000"),
+    ("ALTER TABLE events ALTER COLUMN payload SET DEFAULT 'x'", [], "0A000"),
+    ("ALTER TABLE jobs ALTER COLUMN secret SET DEFAULT 'x'", [], "0A000"),
     ("ALTER TABLE events RENAME COLUMN tenant_id TO owner", [], "0A000"),
     ("ALTER TABLE events DROP COLUMN tenant_id", [], "0A000"),
     ("ALTER TABLE events ALTER COLUMN tenant_id TYPE varchar(9)", [], "0A000"),
