@@ -260,7 +260,9 @@ class Values:
 
         `tenant` is the session's, where that decides what is opened. Raises KeyNotLoaded for keys of tenants.
         """
-        opened = self._opened(column, tenant)
+        context = SealContext(column.id, column.data_class, "" if column.tenant is None else tenant or "")
+        has_tenants = column.tenant is not None
+        is_any = not column.is_of_session  # whose it is, the key says
         meter, logical, settings = self._meter, column.type, self.settings
         is_text = format_code == 0
         encoding = self.encoding
@@ -270,7 +272,11 @@ class Values:
         def open_value(value: bytes) -> bytes:
             started = meter.clock()
             try:
-                plaintext = opened(_from_bytea_text(value) if is_text else value)
+                sealed = _from_bytea_text(value) if is_text else value
+                if has_tenants:
+                    plaintext, _ = self.keyring.open_of_tenant(context, sealed, is_any=is_any)
+                else:
+                    plaintext = self.keyring.open(context, sealed)
                 if is_text:
                     # the form that the envelope came in tells bytea_output, which the server does not report
                     data = codec.to_text(logical, plaintext, settings if value[:2] == b"\\x" else escaped)
@@ -291,15 +297,6 @@ class Values:
             return data
 
         return open_value
-
-    def _opened(self, column: ProtectedColumn, tenant: str | None) -> Callable[[bytes], bytes]:
-        """Opens envelopes of the column."""
-        context = SealContext(column.id, column.data_class, tenant or "")
-        if column.tenant is None:
-            context = SealContext(column.id, column.data_class)
-            return lambda envelope: self.keyring.open(context, envelope)
-        is_any = not column.is_of_session  # whose it is, the key says
-        return lambda envelope: self.keyring.open_of_tenant(context, envelope, is_any=is_any)[0]
 
 
 def is_certainly_bad(error: PgcryptError, value: bytes) -> bool:

@@ -20,6 +20,7 @@ from pgcrypt_proxy.sql.parse import Node
 from pgcrypt_proxy.sql.plan import Use
 from pgcrypt_proxy.sql.references import column, column_names, field, names_of, span
 from pgcrypt_proxy.sql.scope import Scope, ScopeColumn, quote
+from pgcrypt_proxy.sql.tenant_values import TenantRows
 from pgcrypt_proxy.values.casts import are_peers, are_related, is_alike, is_text
 from pgcrypt_proxy.values.types import LogicalType, array_of, type_by_name
 
@@ -335,14 +336,21 @@ def settle(context: Context) -> None:
             drop_cast(context, feed.outer_cast, feed.scope)
     for feed in context.feeds:
         default = _type_beside(context, feed)
-        for node in feed.nodes:
+        for number, node in enumerate(feed.nodes):
             if feed.demand is None:
                 context.plain(context, node, feed.scope, "VALUES")
             elif feed.is_array:
                 _settle_array(context, node, *feed.demand)
             else:
-                _settle_scalar(context, node, feed, default, *feed.demand)
+                use, owner = feed.demand
+                _settle_scalar(context, node, feed, default, use, _of_row(owner, number))
     _settle_null_tests(context)
+
+
+def _of_row(owner: ProtectedColumn, number: int) -> ProtectedColumn:
+    """The column in that row of VALUES."""
+    rows = owner.tenant_value
+    return replace(owner, tenant_value=rows.values[number]) if isinstance(rows, TenantRows) else owner
 
 
 def _settle_array(context: Context, node: Node, use: Use, owner: ProtectedColumn) -> None:

@@ -39,6 +39,13 @@ class TenantLiteral:
     at: int = field(default=-1, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class TenantRows:
+    """The tenants of the rows of VALUES in FROM, one after the other; None where it is not known."""
+
+    values: tuple[TenantParameter | TenantLiteral | None, ...]
+
+
 class TenantFrom(Enum):
     """A tenant that does not stand in the statement."""
 
@@ -46,4 +53,4 @@ class TenantFrom(Enum):
     ROW = "row"  # of COPY data
 
 
-TenantValue = TenantParameter | TenantLiteral | TenantFrom
+TenantValue = TenantParameter | TenantLiteral | TenantRows | TenantFrom

@@ -14,11 +14,12 @@ from pgcrypt_proxy.errors import Refusal
 from pgcrypt_proxy.sql import operands
 from pgcrypt_proxy.sql.catalog import ProtectedColumn, Relation
 from pgcrypt_proxy.sql.context import Context, Outputs
+from pgcrypt_proxy.sql.feeds import Feed
 from pgcrypt_proxy.sql.operands import NotAnOperand, Operand
 from pgcrypt_proxy.sql.parse import Node
 from pgcrypt_proxy.sql.references import column_names, names_of
 from pgcrypt_proxy.sql.scope import Scope, ScopeColumn, Source
-from pgcrypt_proxy.sql.tenant_values import TenantLiteral, TenantParameter, TenantValue, are_relatives
+from pgcrypt_proxy.sql.tenant_values import TenantLiteral, TenantParameter, TenantRows, TenantValue, are_relatives
 from pgcrypt_proxy.values.types import LogicalType, type_by_name
 
 _TEXT = type_by_name("text")
@@ -65,12 +66,63 @@ def bind_row(context: Context, values: Sequence[Node], columns: Columns | None, 
     return _rebound(columns, value)
 
 
-def bind_outputs(outputs: Outputs, columns: Columns | None, context: Context) -> Columns | None:
-    """The same for INSERT ... SELECT, whose query holds the tenant as one constant."""
+def bind_outputs(context: Context, query: Node, outputs: Outputs, columns: Columns | None) -> Columns | None:
+    """The same for INSERT ... SELECT, whose query holds the tenant as one constant, or as a column of VALUES."""
     at = columns.tenant_at if columns is not None else None
     if columns is None or at is None or outputs is None or at >= len(outputs):
         return columns
-    return _rebound(columns, _of_output(context, outputs[at], _owner(columns)))
+    owner = _owner(columns)
+    value = _of_output(context, outputs[at], owner)
+    made = _rebound(columns, value)
+    if value is None and _is_of_values(query):
+        rows = _source(outputs[at]) if _keeps_value(context, outputs[at], owner) else None
+        for number, column in enumerate(columns):
+            given = _source(outputs[number]) if number < len(outputs) else None
+            if rows is None or given is None or given.scope is not rows.scope or len(given.nodes) != len(rows.nodes):
+                continue
+            values = tuple(_of_node_of_values(context, node, owner) for node in rows.nodes)
+            made[number] = bound(column, TenantRows(values))
+    return made
+
+
+def _keeps_value(context: Context, output: ScopeColumn, owner: ProtectedColumn) -> bool:
+    """Whether a cast of a derived column leaves the tenant's name as it is."""
+    cast = output.feed.outer_cast if output.feed is not None else None
+    if cast is None or owner.tenant_type is None:
+        return True
+    try:
+        type_, is_array = operands.logical_type(cast["TypeCast"]["typeName"], context.text.types)
+    except NotAnOperand:
+        return False
+    return not is_array and _is_taken(type_, owner.tenant_type)
+
+
+def _is_taken(cast: LogicalType, type_: LogicalType) -> bool:
+    """Whether a value of that cast names a tenant in a column of `type_`: what else the server makes of it, it says."""
+    return cast.typmod == -1 and cast.domain is None and are_relatives(cast, type_)
+
+
+def _is_of_values(query: Node) -> bool:
+    """Whether the rows are those of one VALUES in FROM: columns of one row stay together."""
+    items = query.get("fromClause", [])
+    if len(items) != 1 or query.get("op", "SETOP_NONE") != "SETOP_NONE" or "RangeSubselect" not in items[0]:
+        return False
+    return "valuesLists" in items[0]["RangeSubselect"]["subquery"].get("SelectStmt", {})
+
+
+def _source(output: ScopeColumn) -> Feed | None:
+    """The operands of a column of VALUES, also below a cast of it."""
+    feed = output.feed
+    if feed is not None and feed.outer_cast is not None and len(feed.parts) == 1:
+        feed = feed.parts[0]
+    return feed if feed is not None and not feed.is_array and not feed.parts and feed.nodes else None
+
+
+def _of_node_of_values(context: Context, node: Node, owner: ProtectedColumn) -> TenantParameter | TenantLiteral | None:
+    try:
+        return _of_operand(operands.read(node, context.text), owner)
+    except NotAnOperand:
+        return None
 
 
 def _owner(columns: Columns) -> ProtectedColumn:
@@ -101,21 +153,18 @@ def _of_output(context: Context, output: ScopeColumn, owner: ProtectedColumn) ->
     feed = output.feed
     if feed is None or feed.is_array or feed.parts or feed.outer_cast is not None or len(feed.nodes) != 1:
         return None
-    try:
-        return _of_operand(operands.read(feed.nodes[0], context.text), owner)
-    except NotAnOperand:
-        return None
+    return _of_node_of_values(context, feed.nodes[0], owner)
 
 
-def _of_operand(operand: Operand, owner: ProtectedColumn) -> TenantValue | None:
+def _of_operand(operand: Operand, owner: ProtectedColumn) -> TenantParameter | TenantLiteral | None:
     type_ = owner.tenant_type
     if type_ is None or operand.is_array:
         return None
     if operand.is_null:
         raise no_tenant(owner, operand.start + 1)
     cast = operand.cast
-    if cast is not None and (cast.typmod != -1 or cast.domain is not None or not are_relatives(cast, type_)):
-        return None  # what the server makes of it is the server's to say
+    if cast is not None and not _is_taken(cast, type_):
+        return None
     if operand.parameter is not None:
         return TenantParameter(operand.parameter - 1, type_, cast)
     assert operand.text is not None

@@ -161,7 +161,7 @@ def _insert_select(
     that the statement itself holds, which is sealed where it stands. Returns the number of outputs."""
     outputs = context.select(context, query, scope)
     _check_width(len(outputs or ()), columns, is_open=is_open)
-    columns = tenants.bind_outputs(outputs, columns, context)
+    columns = tenants.bind_outputs(context, query, outputs, columns)
     for number, column in enumerate(columns or ()):
         if column is None:
             continue

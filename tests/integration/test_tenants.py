@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy
 from psycopg import errors
 
 from pgcrypt_proxy.server.run import start
@@ -197,6 +198,47 @@ def test_rows_without_value_need_no_tenant(tenants: ProtectedDatabase) -> None:
         assert connection.execute("SELECT payload FROM events").fetchall() == [(None,), (None,)]
 
 
+def test_rows_of_values_in_from_are_of_their_tenants(tenants: ProtectedDatabase) -> None:
+    """As SQLAlchemy writes many rows."""
+    insert = (
+        "INSERT INTO events (tenant_id, id, payload) SELECT p0::varchar, p1::integer, p2::varchar FROM (VALUES"
+        " (%s, %s, %s, 0), (%s, %s, %s, 1), (%s, %s, %s, 2)) AS v (p0, p1, p2, n) ORDER BY n RETURNING id, payload"
+    )
+    values = ["acme", 1, "one", "bolt", 2, "two", "acme", 3, "three"]
+    with tenants.connect() as connection:
+        assert connection.execute(insert, values).fetchall() == [(1, "one"), (2, "two"), (3, "three")]
+        for wrong in (
+            "INSERT INTO events (tenant_id, id, payload) SELECT v.a, w.n, w.b FROM (VALUES ('acme', 'x', 8),"
+            " ('bolt', 'y', 9)) v (a, b, n), (VALUES ('acme', 'x', 8), ('bolt', 'y', 9)) w (a, b, n)",
+            "WITH c (a, b, n) AS (VALUES ('acme', 'x', 8), ('bolt', 'y', 9)) INSERT INTO events (tenant_id, id, payload)"
+            " SELECT s.a, s.n, s.b FROM (SELECT v.a, w.b, w.n FROM c v, c w) s",
+            "INSERT INTO events (tenant_id, id, payload) SELECT v.a::varchar(1), v.n, v.b FROM (VALUES ('acme', 'x', 8),"
+            " ('bolt', 'y', 9)) v (a, b, n)",
+            "INSERT INTO events (tenant_id, id, payload) SELECT lower(v.a), v.n, v.b FROM (VALUES ('acme', 'x', 8),"
+            " ('bolt', 'y', 9)) v (a, b, n)",
+        ):
+            with pytest.raises(errors.FeatureNotSupported):
+                connection.execute(wrong)
+    assert owners(tenants, "events", "payload") == {1: "acme", 2: "bolt", 3: "acme"}
+
+
+def test_sqlalchemy_inserts_many_rows(tenants: ProtectedDatabase) -> None:
+    url = tenants.dsn().replace("postgresql://", "postgresql+psycopg://")
+    engine = sqlalchemy.create_engine(url)
+    columns = [sqlalchemy.Column(name, sqlalchemy.Text) for name in ("tenant_id", "payload", "note")]
+    events = sqlalchemy.Table(
+        "events", sqlalchemy.MetaData(), sqlalchemy.Column("id", sqlalchemy.Integer, primary_key=True), *columns
+    )
+    rows = [{"id": n, "tenant_id": f"t{n % 3}", "payload": f"value {n}"} for n in range(50)]
+    with engine.begin() as connection:
+        insert = sqlalchemy.insert(events).returning(events.c.id, sort_by_parameter_order=True)
+        assert [row.id for row in connection.execute(insert, rows)] == list(range(50))
+        found = connection.execute(sqlalchemy.select(events.c.payload).order_by(events.c.id)).scalars().all()
+    engine.dispose()
+    assert found == [f"value {n}" for n in range(50)]
+    assert owners(tenants, "events", "payload") == {n: f"t{n % 3}" for n in range(50)}
+
+
 # -- COPY
 
 COPIES = {
@@ -366,15 +408,20 @@ def test_the_tenant_is_not_changed_within_one_text(tenants: ProtectedDatabase) -
     assert owners(tenants, "jobs", "secret") == {1: "acme"}
 
 
+def fail_and_insert(connection: psycopg.Connection) -> None:
+    with connection.pipeline():
+        connection.execute("SELECT 1/0")
+        connection.execute("INSERT INTO jobs VALUES (%s, %s)", [9, "x"])
+
+
 def test_a_pipeline_knows_the_tenant_of_each_statement(tenants: ProtectedDatabase) -> None:
     with tenants.connect() as connection:
         with connection.pipeline():
             for number, tenant in enumerate(["acme", "bolt", "acme"], 1):
                 connection.execute(f"SET pgcrypt.tenant = '{tenant}'")
                 connection.execute("INSERT INTO jobs VALUES (%s, %s)", [number, "x"])
-        with pytest.raises(psycopg.Error), connection.pipeline():
-            connection.execute("SELECT 1/0")
-            connection.execute("INSERT INTO jobs VALUES (%s, %s)", [9, "x"])
+        with pytest.raises(errors.DivisionByZero):
+            fail_and_insert(connection)
         assert connection.execute("SELECT count(*) FROM jobs").fetchone() == (3,)
     assert owners(tenants, "jobs", "secret") == {1: "acme", 2: "bolt", 3: "acme"}
 
