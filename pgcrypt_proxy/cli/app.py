@@ -13,7 +13,20 @@ from collections.abc import Sequence
 
 import typer
 
-from pgcrypt_proxy.cli import audit, backup, explain, key_life, keys, learn, logins, output, protection, serve, setup
+from pgcrypt_proxy.cli import (
+    audit,
+    backup,
+    erasing,
+    explain,
+    key_life,
+    keys,
+    learn,
+    logins,
+    output,
+    protection,
+    serve,
+    setup,
+)
 from pgcrypt_proxy.errors import PgcryptError
 
 EXIT_USER_ERROR = 2
@@ -44,6 +57,7 @@ for command in (
     logins.verifier,
     key_life.reseal,
     key_life.destroy,
+    erasing.readmit,
     backup.backup,
     backup.restore,
     setup.version,

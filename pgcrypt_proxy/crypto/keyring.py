@@ -11,20 +11,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from pgcrypt_proxy import fast
+from pgcrypt_proxy.crypto import deks as data_keys
 from pgcrypt_proxy.crypto import envelope
+from pgcrypt_proxy.crypto.deks import Dek, KeyRecord, wrap_context
 from pgcrypt_proxy.crypto.envelope import SealContext
 from pgcrypt_proxy.crypto.keys import SecretKey
 from pgcrypt_proxy.crypto.nonces import fresh_nonce
-from pgcrypt_proxy.crypto.providers import KekProvider, holder
+from pgcrypt_proxy.crypto.providers import KekProvider
+from pgcrypt_proxy.crypto.tenant_keys import TenantKeys, destroyed
 from pgcrypt_proxy.crypto.terms import TermMaker
-from pgcrypt_proxy.errors import KeyUnavailable, SealError
+from pgcrypt_proxy.errors import KeyUnavailable, SealError, WrongTenant
 
 __all__ = ["MAX_SEALS", "SEAL_LEASE_S", "KeyRecord", "Keyring", "SealContext", "wrap_context"]
 
@@ -37,66 +38,17 @@ NativeSeals = tuple[bytes, Any, Any, Any, bytes]
 SEAL_LEASE_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRecord:
-    """A row of `pgcrypt.keyring`. `seals`: how many envelopes may have been sealed with the key so far.
-
-    `provider` and `kek_id` say what wrapped it; an empty `provider` means the present one.
-    """
-
-    id: int
-    kind: Literal["dek", "index"]
-    data_class: str
-    tenant: str
-    generation: int
-    state: Literal["active", "retired", "destroyed"]
-    wrapped: bytes | None = field(repr=False)
-    kek_id: str
-    seals: int = 0
-    provider: str = ""
-
-
-def wrap_context(keyring_id: bytes, kind: str, data_class: str, tenant: str, generation: int) -> dict[str, str]:
-    """What a key is bound to when it is wrapped: it unwraps as nothing else."""
-    return {
-        "keyring": keyring_id.hex(),
-        "kind": kind,
-        "data_class": data_class,
-        "tenant": tenant,
-        "generation": str(generation),
-    }
-
-
-class _Budget:
-    """How many values may be sealed under a key, and until when: fast.native.Cipher has the same, to use by itself."""
-
-    def __init__(self) -> None:
-        self.granted = 0
-        self.seal_until = 0.0
-
-
-class _Dek:
-    """A key. `native` is fast.native.Cipher of the same key, where it was built."""
-
-    def __init__(self, record: KeyRecord, cipher: AESGCM, native: Any) -> None:
-        self.record = record
-        self.cipher = cipher
-        self.native = native
-        self.budget: Any = _Budget() if native is None else native
-        #: for tools without an end: they hold a lock that keeps the key active (keyring_store.hold_active_keys)
-        self.budget.seal_until = float("inf")
-
-
 class Keyring:
     """Seals and opens values of one database. Raises KeyUnavailable for everything once its time is over.
 
-    Not for several threads at once.
+    Has all keys but those of tenants, which come into `tenants` when they are asked for. Not for several threads at
+    once.
     """
 
     def __init__(
         self,
         keyring_id: bytes,
-        deks: Mapping[int, _Dek],
+        deks: Mapping[int, Dek],
         terms: Mapping[int, TermMaker],
         destroyed: frozenset[int],
         *,
@@ -111,6 +63,7 @@ class Keyring:
         self._clock = clock
         self.expires_at = clock() + ttl_s
         self._aads: dict[SealContext, bytes] = {}
+        self.tenants = TenantKeys(ttl_s=ttl_s, clock=clock)
 
     @classmethod
     def unlock(
@@ -123,26 +76,26 @@ class Keyring:
         clock: Callable[[], float] = time.monotonic,
         ttl_s: float = DEFAULT_TTL_S,
     ) -> Keyring:
-        """Unwrap every key that is not destroyed; its time runs from before that. Raises KeyUnavailable.
+        """Unwrap every key that is not destroyed, nor a tenant's; its time runs from before that.
+        Raises KeyUnavailable.
 
         `previous` are providers that wrapped keys which were not wrapped anew since.
         """
         started = clock()
         if len(keyring_id) != 16:
             raise ValueError("a keyring id has 16 bytes")
-        deks: dict[int, _Dek] = {}
+        deks: dict[int, Dek] = {}
         terms: dict[int, TermMaker] = {}
         destroyed = set()
         for record in records:
+            if record.tenant:
+                continue
             if record.state == "destroyed" or record.wrapped is None:
                 destroyed.add(record.id)
                 continue
-            context = wrap_context(keyring_id, record.kind, record.data_class, record.tenant, record.generation)
-            unwrapping = holder((provider, *previous), record.provider or provider.name, record.kek_id)
-            material = unwrapping.unwrap(record.wrapped, context)
+            material = data_keys.unwrapped(keyring_id, record, provider, previous)
             if record.kind == "dek":
-                native = None if fast.native is None else fast.native.Cipher(bytes(material))
-                deks[record.id] = _Dek(record, AESGCM(material), native)
+                deks[record.id] = Dek.of(record, material)
             else:
                 terms[record.generation] = TermMaker(SecretKey(material))
         made = cls(keyring_id, deks, terms, frozenset(destroyed), clock=clock, ttl_s=ttl_s)
@@ -174,7 +127,7 @@ class Keyring:
     def grant_seals(self, key_id: int, count: int) -> None:
         """Allow `count` more seals under that DEK, after the database has counted them."""
         dek = self._deks[key_id]
-        dek.budget.granted += max(count, 0)
+        dek.granted += max(count, 0)
 
     def confirm_active(self, active_ids: Collection[int], until: float) -> bool:
         """Its active keys that are among `active_ids` may seal `until` then; whether that is all of them.
@@ -183,7 +136,7 @@ class Keyring:
         """
         for dek in self._active.values():
             if dek.record.id in active_ids:
-                dek.budget.seal_until = until
+                dek.seal_until = until
         return all(dek.record.id in active_ids for dek in self._active.values())
 
     def are_active(self, key_ids: Iterable[int]) -> bool:
@@ -195,7 +148,7 @@ class Keyring:
     def end_leases(self) -> None:
         """Seal nothing before `confirm_active`."""
         for dek in self._active.values():
-            dek.budget.seal_until = float("-inf")
+            dek.seal_until = float("-inf")
 
     @property
     def active_keys(self) -> dict[str, int]:
@@ -214,19 +167,50 @@ class Keyring:
 
     def needs_grant(self, threshold: int) -> list[int]:
         """The ids of active DEKs with fewer than `threshold` seals left."""
-        return [d.record.id for d in self._active.values() if d.budget.granted < threshold]
+        return [d.record.id for d in self._active.values() if d.granted < threshold]
 
     def remaining_seals(self, data_class: str, tenant: str = "") -> int:
         """How many more values can be sealed for that data class; 0 when it has no active DEK."""
         dek = self._active.get((data_class, tenant))
-        return dek.budget.granted if dek is not None else 0
+        return dek.granted if dek is not None else 0
 
     def carry_grants(self, older: Keyring) -> None:
         """Take over what `older` had left, so that a refresh wastes no grant; `older` can seal no more."""
+        self.tenants = older.tenants
         for key_id, dek in older._deks.items():
             if key_id in self._deks:
-                self._deks[key_id].budget.granted += dek.budget.granted
-                dek.budget.granted = 0
+                self._deks[key_id].granted += dek.granted
+                dek.granted = 0
+
+    # -- values of tenants
+
+    def open_of_tenant(self, context: SealContext, data: bytes, *, is_any: bool = False) -> tuple[bytes, str]:
+        """The plaintext of an envelope of a column with tenants, and whose it is: its key's.
+
+        Raises as `open`, KeyNotLoaded, and WrongTenant when that is another tenant than the context's unless `is_any`.
+        """
+        self._check_time()
+        parsed = envelope.parse(data)
+        dek = None if parsed.key_id in self._deks else self.tenants.opening(parsed.key_id)
+        if dek is None or dek.record.kind != "dek" or dek.record.data_class != context.data_class:
+            raise envelope.malformed()
+        tenant = dek.record.tenant
+        if not is_any and tenant != context.tenant:
+            raise WrongTenant(
+                "a stored value belongs to another tenant than the session's",
+                hint="Select the rows of the session's tenant only, or set pgcrypt.tenant.",
+            )
+        aad = SealContext(context.column_id, context.data_class, tenant).aad(self.keyring_id)
+        try:
+            return dek.cipher.decrypt(parsed.nonce, parsed.sealed, parsed.header + aad), tenant
+        except InvalidTag:
+            raise envelope.malformed() from None
+
+    def tenant_of(self, data: bytes) -> str | None:
+        """Whose key an envelope names; None for no tenant's. Raises KeyNotLoaded."""
+        parsed = envelope.parse(data)
+        dek = None if parsed.key_id in self._deks else self.tenants.opening(parsed.key_id)
+        return dek.record.tenant if dek is not None else None
 
     # -- values
 
@@ -257,30 +241,35 @@ class Keyring:
                 raise SealError("an index term has 16 bytes")
         if flags:
             self._index_key(index_generation)
-        dek = self._active.get((context.data_class, context.tenant))
+        dek: Dek | None
+        if context.tenant:
+            dek = self.tenants.sealing(context.data_class, context.tenant)
+        else:
+            dek = self._active.get((context.data_class, ""))
         if dek is None:
             raise KeyUnavailable(
                 f'there is no active data encryption key for data class "{context.data_class}"',
                 hint="Run: pgcrypt-proxy init",
             )
-        if dek.budget.granted <= 0:
+        if dek.granted <= 0:
             raise SealError(
                 "the usage limit of the data encryption key is reached",
                 hint="A new grant or key is made in the background; try again.",
                 sqlstate="58030",
             )
-        if now >= dek.budget.seal_until:
+        if now >= dek.seal_until:
             raise KeyUnavailable(
                 "it is not known whether the data encryption key is still the active one",
                 hint="The proxy asks the database for that all the time; try again.",
             )
-        dek.budget.granted -= 1
+        dek.granted -= 1
         head = envelope.header(envelope.term_byte(flags, index_generation), dek.record.id, tuple(terms))
         nonce = fresh_nonce()
+        aad = context.aad(self.keyring_id) if context.tenant else self._aad(context)  # there may be many tenants
         if dek.native is not None:
-            sealed: bytes = dek.native.seal(head, nonce, plaintext, self._aad(context))
+            sealed: bytes = dek.native.seal(head, nonce, plaintext, aad)
             return sealed
-        return head + nonce + dek.cipher.encrypt(nonce, plaintext, head + self._aad(context))
+        return head + nonce + dek.cipher.encrypt(nonce, plaintext, head + aad)
 
     def open(self, context: SealContext, data: bytes) -> bytes:
         """The plaintext of an envelope.
@@ -293,9 +282,7 @@ class Keyring:
         dek = self._deks.get(parsed.key_id)
         if dek is None:
             if parsed.key_id in self._destroyed:
-                raise KeyUnavailable(
-                    "the key of a stored value was destroyed", hint="The value cannot be opened any more."
-                )
+                raise destroyed(parsed.key_id)
             raise envelope.malformed()
         if (dek.record.data_class, dek.record.tenant) != (context.data_class, context.tenant):
             raise envelope.malformed()
@@ -345,12 +332,12 @@ class Keyring:
         """
         now = self._clock()
         deks = [(self._deks.get(key_id), count) for key_id, count in each.items()]
-        if now >= self.expires_at or any(dek is None or now >= dek.budget.seal_until for dek, _ in deks):
+        if now >= self.expires_at or any(dek is None or now >= dek.seal_until for dek, _ in deks):
             return 0
-        rows: int = min([most, *(dek.budget.granted // count for dek, count in deks if dek is not None)])
+        rows: int = min([most, *(dek.granted // count for dek, count in deks if dek is not None)])
         for dek, count in deks:
             if dek is not None:
-                dek.budget.granted -= rows * count
+                dek.granted -= rows * count
         return rows
 
     # -- terms
@@ -389,8 +376,7 @@ class Keyring:
         for maker in self._terms.values():
             maker.zeroise()
         for dek in self._deks.values():
-            if dek.native is not None:
-                dek.native.close()
+            dek.close()
         self._deks.clear()
         self._active.clear()
         self._terms.clear()

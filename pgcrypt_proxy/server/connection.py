@@ -25,6 +25,7 @@ from pgcrypt_proxy.session.commands import (
     UNNUMBERED,
     CloseConnection,
     Command,
+    FetchKeys,
     FindAccount,
     LookUpRelations,
     NoteFailedLogin,
@@ -41,6 +42,7 @@ from pgcrypt_proxy.session.events import (
     DataReceived,
     Event,
     InputEnded,
+    KeysFetched,
     LoginDenied,
     Side,
     TlsStarted,
@@ -206,6 +208,8 @@ class Connection:
             self._start(self._refresh_catalog(command))
         elif isinstance(command, LookUpRelations):
             self._start(self._look_up_relations(command))
+        elif isinstance(command, FetchKeys):
+            self._start(self._fetch_keys(command))
 
     def _start(self, work: object) -> None:
         task: asyncio.Task[None] = self._loop.create_task(work)  # type: ignore[arg-type]  # a coroutine
@@ -253,6 +257,10 @@ class Connection:
         error = await self._world.look_up(command.names, but_plain=command.but_plain)
         self.feed(WorldChanged(self._world.planner, self._world.keyring, error, answers=UNNUMBERED))
 
+    async def _fetch_keys(self, command: FetchKeys) -> None:
+        error = await self._world.fetch_keys(command.wanted)
+        self.feed(KeysFetched(command.side, error))
+
     def _start_tls(self, answer: bytes) -> None:
         transport, identity = self.frontend.transport, self._identity
         assert transport is not None
@@ -283,7 +291,8 @@ class Connection:
     def balance(self) -> None:
         """Read each leg only while what it brings can be taken."""
         frontend, backend = self.frontend, self._backend
-        backend.read(wanted=not frontend.is_full and not backend.is_resting)
+        is_waiting = self.session.is_holding_backend
+        backend.read(wanted=not frontend.is_full and not backend.is_resting and not is_waiting)
         frontend.read(wanted=not backend.is_full and not frontend.is_resting and not self._is_waiting())
         if frontend.is_resting or backend.is_resting:
             self.session.leave_course()

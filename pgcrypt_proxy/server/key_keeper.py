@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 
 from pgcrypt_proxy.crypto.keyring import SEAL_LEASE_S, Keyring
+from pgcrypt_proxy.crypto.tenant_keys import TenantKeys
 from pgcrypt_proxy.errors import PgcryptError
 from pgcrypt_proxy.ops.keyring_store import DEFAULT_BLOCK, Grant, KeyringStore, LockedKeyring, Providers, active_ids
 from pgcrypt_proxy.server import log
@@ -45,6 +46,7 @@ class KeyKeeper:
         *,
         ttl_s: float,
         clock: Clock = time.monotonic,
+        tenants: TenantKeys | None = None,
     ) -> None:
         self._database = database
         self._metrics = metrics
@@ -52,6 +54,7 @@ class KeyKeeper:
         self._on_renewed = on_renewed
         self._ttl_s = ttl_s
         self._clock = clock
+        self.tenants = tenants
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="keys")
         self._renewing: asyncio.Task[None] | None = None
         self._is_wanted = False
@@ -93,6 +96,8 @@ class KeyKeeper:
     def _unlock(self, providers: Providers, locked: LockedKeyring) -> Keyring:
         made = providers.unlock(locked, ttl_s=self._ttl_s, clock=self._clock)
         made.end_leases()
+        if self.tenants is not None:
+            made.tenants = self.tenants
         self._metrics.keys_unwrapped(made.key_counts)
         return made
 

@@ -62,7 +62,7 @@ def binder(link: Link, statement: Statement) -> Binder | None:
 
 def _made(link: Link, use: ParameterUse, oid: int) -> tuple[int, Any] | None:
     column, keyring = use.column, link.values.keyring
-    if column is None or use.use not in (Use.SEAL, Use.TERM):
+    if column is None or column.tenant is not None or use.use not in (Use.SEAL, Use.TERM):
         return None
     if oid in (0, UNKNOWN_OID):
         source = use.cast or own_type(use.use, column, use.default)

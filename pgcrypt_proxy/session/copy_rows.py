@@ -128,6 +128,8 @@ def _is_plain(plan: CopyPlan, values: Values) -> bool:
     format_ = plan.format
     if fast.native is None or not values.encoding.is_utf8:
         return False
+    if any(column is not None and column.tenant is not None for column in plan.columns):
+        return False  # each row has a key and context of its own
     if format_.kind is CopyKind.BINARY:
         return True
     sealed = {index for index, column in enumerate(plan.columns) if column is not None}

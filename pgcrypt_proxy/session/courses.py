@@ -44,6 +44,8 @@ def is_straight(sql: str, plan: Plan) -> bool:
     """
     if _STRAIGHT.match(sql) is None or plan.refusal is not None or plan.is_about_prepared or len(plan.statements) > 1:
         return False
+    if plan.of_tenants or plan.needs_tenant:
+        return False  # their keys may have to be fetched
     return not any(s.is_ddl or s.changes_settings or s.copy for s in plan.statements)
 
 

@@ -28,6 +28,7 @@ from pgcrypt_proxy.session.statements import (
     Statement,
     check_not_reserved,
 )
+from pgcrypt_proxy.session.tenants import SessionTenant, has_literals_of_tenants
 from pgcrypt_proxy.sql import refuse
 from pgcrypt_proxy.sql.plan import UNTOUCHED, Plan
 from pgcrypt_proxy.sql.planner import REFUSED_STATEMENT
@@ -59,7 +60,8 @@ class FromFrontend:
         self._planning = planning
         self._swaps = planning.swaps
         self._prepared = PreparedBySql(link, planning)
-        self.copies = CopyMessages(link)
+        self.tenant = SessionTenant(link)
+        self.copies = CopyMessages(link, self.tenant)
         self.is_batch_doomed = False
         self._handlers: dict[int, Callable[[bytes], None]] = {
             ord("Q"): self.on_query,
@@ -88,6 +90,7 @@ class FromFrontend:
             handler(raw)
         except PgcryptError as error:
             self.refuse(raw, error)
+        self.tenant.forget()
 
     def ignores(self, kind: int) -> bool:
         """Whether a message of that type is skipped now. Raises SessionFatal where that cannot be known."""
@@ -104,6 +107,8 @@ class FromFrontend:
         text = self._prepared.read(self._planning.plan(Query.decode(raw).text, extended=False))
         plan = text.planned.plan
         work = Work(plan)
+        if plan.of_tenants or plan.needs_tenant:
+            work.tenant = self._prepared_for_tenants(plan)
         if not plan.is_untouched:
             self._check_settings(plan)
             self._check_keys(plan)
@@ -118,6 +123,10 @@ class FromFrontend:
         self.expect_query(raw, work)
         if text.planned.is_certain:
             self._courses.note_query(raw[5:], text.planned.sql, plan)
+
+    def _prepared_for_tenants(self, plan: Plan) -> str | None:
+        """Whatever the text's own values need of tenants and their keys; the session's tenant. Raises Hold."""
+        return None if plan.refusal is not None else self.tenant.for_text(plan)
 
     def _rendered(self, planned: Planned, work: Work) -> str:
         """The text with its literals sealed; of several statements, one with an unsound literal fails in its place."""
@@ -151,6 +160,8 @@ class FromFrontend:
         self.await_settings()
         text = self._prepared.read(self._planning.plan(parse.query, extended=True))
         self._check_settings(text.planned.plan)
+        if has_literals_of_tenants(text.planned.plan):
+            self._prepared_for_tenants(text.planned.plan)
         statement = self._send_parse(raw, parse, text, Answer.FORWARD)
         if text.planned.is_certain and not parse.statement_name:
             self._courses.note_parse(raw[6:], statement, self._link.to_backend[-1])
@@ -159,6 +170,8 @@ class FromFrontend:
     def _send_parse(self, raw: bytes, parse: Parse, text: Text, answer: Answer) -> Statement:
         link, plan = self._link, text.planned.plan
         statement = self._statement(parse, text)
+        if has_literals_of_tenants(plan):
+            statement.literals_of = link.values.tenants.session if plan.needs_tenant else None
         work = Work(plan, statement)
         if not plan.is_untouched:
             self._prepared.check_name(parse.statement_name)
@@ -199,6 +212,8 @@ class FromFrontend:
         self._check_settings(statement.plan)
         portal = Portal(statement)
         work = Work(statement.plan, statement, portal)
+        if statement.is_of_tenants:
+            portal.tenant = self.tenant.for_bind(raw, statement)
         if passes_bind(link, statement) and len(raw) <= MAX_KEPT_BIND_BYTES:
             portal.bind = raw
         else:
@@ -243,6 +258,8 @@ class FromFrontend:
         plan = _plan_of(portal)
         self._prepared.check(portal.statement)
         work = Work(plan, portal.statement, portal)
+        if portal.statement is not None and portal.statement.is_of_tenants:
+            work.tenant = self.tenant.check_execute(plan, portal.tenant)
         work.on_complete = self._prepared.changes(plan, self._prepared.made_by(portal.statement), batch)
         if portal.needs_description(batch):
             portal.described_in = batch
@@ -335,6 +352,8 @@ class FromFrontend:
         if plan.refusal is not None:
             raise copy.copy(plan.refusal)  # the plan is shared: raised itself, it would keep every traceback
         self._check_settings(plan)
+        if has_literals_of_tenants(plan):
+            self._prepared_for_tenants(plan)
         return self._send_parse(parse.encode(), parse, text, Answer.SKIP)
 
     def await_settings(self) -> None:

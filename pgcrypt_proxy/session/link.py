@@ -90,6 +90,8 @@ class Work:
     copy_out: CopyOut | None = None
     copy_error: PgcryptError | None = None
     route: Any = None  # of compiled code, which has sent the request and does not know the result
+    #: the session's tenant when it was sent, where that matters
+    tenant: str | None = None
 
 
 NO_WORK = Work()
@@ -150,6 +152,9 @@ class Link:
         self.generation = 0
         #: Grows with everything sent that may change what a name means (search_path above all).
         self.executions = 0
+        #: Which sides wait for keys of tenants, and why such could not be had.
+        self.awaiting_keys: set[Side] = set()
+        self.key_errors: dict[Side, PgcryptError] = {}
         self.is_server_ending = False
         self.is_frontend_done = False
         self.to_frontend: list[bytes] = []

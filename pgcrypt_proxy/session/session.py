@@ -63,6 +63,7 @@ from pgcrypt_proxy.session.events import (
     DataReceived,
     Event,
     InputEnded,
+    KeysFetched,
     LoginDenied,
     Side,
     TlsStarted,
@@ -156,6 +157,11 @@ class Session:
             Phase.ACCOUNT,
             Phase.CONNECTING,
         )
+
+    @property
+    def is_holding_backend(self) -> bool:
+        """Whether the server's messages wait in the buffer, for keys of tenants."""
+        return Side.BACKEND in self._link.awaiting_keys
 
     @property
     def is_idle(self) -> bool:
@@ -254,6 +260,12 @@ class Session:
             if event.answers is not None and event.error is None:
                 link.settle_shape(event.answers)
             self._planning.on_world_changed(event)
+        elif isinstance(event, KeysFetched):
+            link.awaiting_keys.discard(event.side)
+            if event.error is not None:
+                link.key_errors[event.side] = event.error
+            if event.side is Side.BACKEND:
+                self._from_backend.pump()
         elif isinstance(event, TlsStarted):
             self._startup.on_tls_started(event)
         elif isinstance(event, AccountFound):

@@ -13,10 +13,11 @@ from functools import partial
 
 from pgcrypt_proxy.crypto.envelope import FLAG_EQ, FLAG_EQCI
 from pgcrypt_proxy.crypto.keyring import Keyring, SealContext
-from pgcrypt_proxy.errors import InvalidValue, KeyUnavailable, OpenError, PgcryptError
+from pgcrypt_proxy.errors import InvalidValue, KeyNotLoaded, KeyUnavailable, OpenError, PgcryptError
 from pgcrypt_proxy.session.encodings import UTF8
 from pgcrypt_proxy.session.meter import Meter
 from pgcrypt_proxy.session.observer import Observer
+from pgcrypt_proxy.session.tenant_values import Tenants
 from pgcrypt_proxy.sql import refuse
 from pgcrypt_proxy.sql.catalog import ProtectedColumn
 from pgcrypt_proxy.sql.plan import ELEMENT_USES, Assigned, LiteralSlot, ParameterUse, Use, declared_type, own_type
@@ -47,9 +48,11 @@ class Values:
         self.keyring = keyring
         self.settings = TextSettings()
         self.encoding = UTF8
+        self.tenants = Tenants()
+        self.tenants.encoding = lambda: self.encoding
         self._observer = observer
         self._meter = meter
-        self._contexts: dict[tuple[int, str], SealContext] = {}
+        self._contexts: dict[tuple[int, str, str], SealContext] = {}
 
     def check_available(self) -> None:
         """Raises KeyUnavailable when the keyring's time is over, so that a statement fails before it runs."""
@@ -209,10 +212,13 @@ class Values:
         if folded is not None:
             terms.append(self._casefold_term(column, folded))
             flags |= FLAG_EQCI
-        bound = column.id, column.data_class
+        tenant = "" if column.tenant is None else self.tenants.of(column)
+        bound = column.id, column.data_class, tenant
         context = self._contexts.get(bound)
         if context is None:
-            context = self._contexts[bound] = SealContext(*bound)
+            context = SealContext(*bound)
+            if not tenant:  # of which there may be many
+                self._contexts[bound] = context
         envelope = self.keyring.seal(context, data, terms, flags, column.index_generation)
         self._meter.add("seal", column.data_class, self._meter.clock() - started)
         return envelope
@@ -245,6 +251,8 @@ class Values:
             try:
                 data = self._copied(column, value, is_binary=is_binary)
                 envelope = self._seal(column, column.type.base, None, data)
+            except KeyNotLoaded:
+                raise
             except PgcryptError as error:
                 if skips_bad_values and is_certainly_bad(error, value):
                     return _NO_BYTEA
@@ -272,9 +280,14 @@ class Values:
 
     # -- to the client
 
-    def opener(self, column: ProtectedColumn, format_code: int) -> Opener:
-        """Turns the server's value of a protected column into the client's, in the format it asked for."""
-        context = SealContext(column.id, column.data_class)
+    def opener(self, column: ProtectedColumn, format_code: int, tenant: str | None = None) -> Opener:
+        """Turns the server's value of a protected column into the client's, in the format it asked for.
+
+        `tenant` is the session's, where that decides what is opened. Raises KeyNotLoaded for keys of tenants.
+        """
+        context = SealContext(column.id, column.data_class, "" if column.tenant is None else tenant or "")
+        has_tenants = column.tenant is not None
+        is_any = not column.is_of_session  # whose it is, the key says
         meter, logical, settings = self._meter, column.type, self.settings
         is_text = format_code == 0
         encoding = self.encoding
@@ -284,7 +297,11 @@ class Values:
         def open_value(value: bytes) -> bytes:
             started = meter.clock()
             try:
-                plaintext = self.keyring.open(context, _from_bytea_text(value) if is_text else value)
+                sealed = _from_bytea_text(value) if is_text else value
+                if has_tenants:
+                    plaintext, _ = self.keyring.open_of_tenant(context, sealed, is_any=is_any)
+                else:
+                    plaintext = self.keyring.open(context, sealed)
                 if is_text:
                     # the form that the envelope came in tells bytea_output, which the server does not report
                     data = codec.to_text(logical, plaintext, settings if value[:2] == b"\\x" else escaped)
@@ -294,6 +311,8 @@ class Values:
                     data = codec.to_binary(logical, plaintext)
                     if is_recoded:
                         data = codec.with_texts(logical, data, encoding.from_utf8)
+            except KeyNotLoaded:
+                raise
             except PgcryptError as error:
                 self._observer.failed("open", error, column.qualified_name)
                 if error.detail is None:

@@ -127,6 +127,7 @@ class GlassKeyring:
     @property
     def expires_at(self) -> float:
         return float("-inf" if self.is_expired else "inf")
+
     #: envelopes of these doubles name no key
     active_keys: Mapping[str, int] = MappingProxyType({})
 

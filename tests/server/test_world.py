@@ -110,7 +110,7 @@ def test_keys_past_their_time_fail_sealed_statements_only(postgres: PostgresServ
 def test_grants_are_renewed_before_they_run_out(db: ProtectedDatabase) -> None:
     world = db.running.proxy.world
     dek = next(iter(world.keyring._active.values()))
-    dek.budget.granted = 3
+    dek.granted = 3
     with db.connect() as connection:
         connection.execute("INSERT INTO users VALUES (1, 'a@x', 'A')")
         eventually(lambda: world.keyring.remaining_seals("default") > 1000)
