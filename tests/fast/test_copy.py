@@ -20,6 +20,7 @@ from pgcrypt_proxy.errors import PgcryptError
 from pgcrypt_proxy.session.copy import CopyIn, CopyOut
 from pgcrypt_proxy.session.encodings import ClientEncoding
 from pgcrypt_proxy.session.link import Link, Work
+from pgcrypt_proxy.session.tenants import SessionTenant
 from pgcrypt_proxy.sql.catalog import ProtectedColumn
 from pgcrypt_proxy.sql.plan import CopyPlan
 from pgcrypt_proxy.values.settings import TextSettings
@@ -171,9 +172,9 @@ def sealed(plan: CopyPlan, pieces: list[bytes], settings: TextSettings, encoding
     copy = CopyIn(plan, link, work)
     for piece in pieces:
         if not copy.has_failed:
-            copy.on_data(message(piece))
+            copy.on_data(message(piece), SessionTenant(link))
     if not copy.has_failed:
-        copy.on_done()
+        copy.on_done(SessionTenant(link))
     rows = b"".join(payloads(b"".join(link.to_backend)))
     heard = told(link)
     used = sum(10**6 - keys.remaining_seals(name) for name in ("pii", "pci"))
@@ -284,7 +285,11 @@ def shown(plan: CopyPlan, keys: Keyring, run: list[bytes], settings: TextSetting
     error: tuple[Any, ...] | None = None
     try:
         for part in run:
-            out += payloads(copy.messages(part))
+            made: list[bytes] = []
+            try:
+                copy.open(part, made)
+            finally:
+                out += payloads(b"".join(made))
         copy.check_done()
     except PgcryptError as raised:
         error = error_of(raised)
@@ -424,7 +429,7 @@ def test_no_more_rows_than_were_reserved() -> None:
 def copied(keys: Keyring, rows: int) -> tuple[Work, int]:
     link, work = link_of(keys, SETTINGS[0]), Work()
     copy = CopyIn(plan_of((None, column_of("text")), TEXT, True, False), link, work)
-    copy.on_data(message(b"1\ta\n" * rows))
+    copy.on_data(message(b"1\ta\n" * rows), SessionTenant(link))
     return work, b"".join(payloads(b"".join(link.to_backend))).count(b"\n")
 
 
@@ -490,7 +495,7 @@ def test_new_keys_are_taken_up_in_the_middle_of_a_copy() -> None:
     for keys, key_id in ((old, 1), (new, 9)):
         link.values.keyring = keys
         link.to_backend.clear()
-        copy.on_data(message(b"1\ta\n1\tb\n"))
+        copy.on_data(message(b"1\ta\n1\tb\n"), SessionTenant(link))
         for row in b"".join(payloads(b"".join(link.to_backend))).split(b"\n")[:-1]:
             assert envelope.parse(bytes.fromhex(row[5:].decode())).key_id == key_id
         old.zeroise()
