@@ -25,6 +25,8 @@ import pytest
 from tests.helpers.proxies import ProtectedDatabase, protected
 from tests.helpers.servers import PostgresServer
 
+pytestmark = pytest.mark.one_server
+
 SCHEMA = """
 CREATE TABLE users (id int PRIMARY KEY, email text);
 CREATE FUNCTION tally() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM users WHERE email IS NOT NULL';
