@@ -7,6 +7,7 @@ to do. SQLSTATEs: PostgreSQL manual, appendix "PostgreSQL Error Codes".
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 
@@ -113,6 +114,27 @@ class KeyUnavailable(PgcryptError):
 
     sqlstate = "58030"
     kind = "key_unavailable"
+
+
+class KeyNotLoaded(KeyUnavailable):
+    """The key of a tenant is not in memory: `wanted` says what to load.
+
+    Key ids are for opening; (data class, tenant) pairs with a number of seals are for sealing.
+    """
+
+    def __init__(self, *, key_ids: Iterable[int] = (), seals: Mapping[tuple[str, str], int] | None = None) -> None:
+        super().__init__(
+            "the data encryption key of a tenant is not available", hint="The statement can be tried again."
+        )
+        self.key_ids = frozenset(key_ids)
+        self.seals = dict(seals or {})
+
+
+class WrongTenant(PgcryptError):
+    """A value belongs to another tenant than the session's, or the session has none."""
+
+    sqlstate = "42501"
+    kind = "tenant"
 
 
 class CatalogDrift(PgcryptError):

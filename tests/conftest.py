@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import hypothesis
 import pytest
 
 from pgcrypt_proxy import fast
-from tests.helpers import servers
+from tests.helpers import descriptors, servers, thinning
 from tests.helpers.certificates import Authority
 from tests.helpers.servers import PostgresServer
 
 SERVER_FIXTURES = {"postgres", "tls_postgres"}
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+#: How many descriptors a worker may hold in the end: pytest's own, and what Python opens once for all.
+MAX_DESCRIPTORS = 60
 
 #: A skip whose reason starts so is about the server under test, not about a missing tool.
 NOT_APPLICABLE = "not applicable: "
@@ -32,14 +35,30 @@ hypothesis.settings.register_profile("deep", max_examples=5000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--thin",
+        action="store_true",
+        help="for another server than the usual one: each shape of the conformance corpus in one of its variants only,"
+        " and no test that is marked one_server",
+    )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    thinning.count_for(node)
+
+
 def pytest_report_header() -> str:
     return f"postgres: {servers.chosen_flavour()}, rows: {fast.BUILD}"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.integration)
+    if config.getoption("--thin"):
+        thinning.leave_out(config, items, (item for item in items if item.get_closest_marker("one_server")))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -60,6 +79,14 @@ def _judge_skip(report: Report) -> Report:
             report.outcome = "failed"
             report.longrepr = f"skipped although skips are not allowed here: {reason}"
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_descriptors() -> Iterator[None]:
+    """What tests open, they close. Set up first, so torn down last, when nothing of theirs is left."""
+    yield
+    left = descriptors.held()
+    assert len(left) <= MAX_DESCRIPTORS, f"left open: {left}"
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ import typer
 from pgcrypt_proxy.cli import (
     audit,
     backup,
+    erasing,
     explain,
     import_,
     key_life,
@@ -58,6 +59,7 @@ for command in (
     logins.verifier,
     key_life.reseal,
     key_life.destroy,
+    erasing.readmit,
     backup.backup,
     backup.restore,
     setup.version,

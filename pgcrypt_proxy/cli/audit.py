@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pgcrypt_proxy.cli import options
+from pgcrypt_proxy.cli import erasing, options
 from pgcrypt_proxy.cli.output import say, show_table
 from pgcrypt_proxy.ops import audit as ops_audit
 
@@ -57,3 +57,6 @@ def verify(
         raise typer.Exit(1)
     say(f"{verdict.events:,} events, none changed, none missing")
     say(f"head: {verdict.head}")
+
+
+audit.command("certificate")(erasing.certificate)

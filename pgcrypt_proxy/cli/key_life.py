@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pgcrypt_proxy.cli import online, options
+from pgcrypt_proxy.cli import erasing, online, options
 from pgcrypt_proxy.cli.output import note, progress_bar, say, show_table
 from pgcrypt_proxy.errors import ConfigError
 from pgcrypt_proxy.ops import key_destruction, key_rotation, key_usage
@@ -22,6 +23,7 @@ rotate = typer.Typer(name="rotate", help="New keys for old ones, without a pause
 @rotate.command("dek")
 def rotate_dek(
     data_class: Annotated[str | None, typer.Option("--data-class", help="Else every data class.")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="The keys of that tenant; else those of none.")] = None,
     rules: options.Rules = None,
     database_url_file: options.UrlFile = None,
 ) -> None:
@@ -34,7 +36,7 @@ def rotate_dek(
             note(f"waiting {LET_GO_S:g} s until every proxy has let go of the old keys")
 
     with options.open_store(database_url_file, options.load_policy(rules)) as store:
-        rotated = key_rotation.rotate_deks(store, data_class, on_committed=committed)
+        rotated = key_rotation.rotate_deks(store, data_class, tenant=tenant or "", on_committed=committed)
     if not rotated:
         say("there is no data key yet: keys are made when the first column needs them")
         return
@@ -106,12 +108,27 @@ def _made(generation: int) -> None:
 
 
 def destroy(
-    key_id: Annotated[int, typer.Argument(help="The key's id, as `keys` shows it.", metavar="KEY")],
+    key_id: Annotated[int | None, typer.Argument(help="The key's id, as `keys` shows it.", metavar="KEY")] = None,
+    shred: Annotated[
+        bool,
+        typer.Option("--shred", help="Destroy all keys of --tenant, so that its values can never be opened again."),
+    ] = False,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="The tenant that is to be erased.")] = None,
+    certificate: Annotated[
+        Path | None, typer.Option("--certificate", help="A new file for the certificate of it (JSON).")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do it: it cannot be taken back.")] = False,
     wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds that open transactions have to end.")] = 60.0,
     database_url_file: options.UrlFile = None,
 ) -> None:
-    """Destroy a retired key that nothing stored needs."""
+    """Destroy a retired key that nothing stored needs; or erase a tenant, with --shred and --tenant."""
+    if shred or tenant is not None or certificate is not None:
+        if not shred or tenant is None or key_id is not None:
+            raise ConfigError("what is to be destroyed?", hint="Give KEY; or --shred and --tenant, to erase a tenant.")
+        erasing.erase(tenant, certificate, yes=yes, wait_s=wait, database_url_file=database_url_file)
+        return
+    if key_id is None:
+        raise ConfigError("which key?", hint="Give KEY, or --shred and --tenant.")
     with options.open_database(database_url_file) as connection:
         key_destruction.check(connection, key_id)
         if not yes:

@@ -27,21 +27,24 @@ def keys(
     count: Annotated[
         bool, typer.Option("--count", help="Count the stored envelopes that need each key, by column.")
     ] = False,
+    tenants: Annotated[bool, typer.Option("--tenants", help="Show the keys of tenants, too.")] = False,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Show the keys of that tenant only.")] = None,
     database_url_file: options.UrlFile = None,
 ) -> None:
     """Show the keys: generation, state, use. Never the keys themselves."""
     with options.open_database(database_url_file) as connection:
-        found = key_usage.list_keys(connection)
+        every = key_usage.list_keys(connection)
+        found = [k for k in every if (k.tenant == tenant if tenant is not None else tenants or not k.tenant)]
         places = key_usage.envelopes_by_place(connection) if count else []
         terms = key_usage.columns_by_generation(connection)
     counts = key_usage.totals(places)
     show_table(
-        *("id", "kind", "data class", "generation", "state", "kek", "seals granted", "of limit"),
+        *("id", "kind", "data class", "tenant", "generation", "state", "kek", "seals granted", "of limit"),
         *("created", "retired", "destroyed", "by"),
         *(("envelopes",) if count else ()),
         rows=[
             (
-                *(str(k.id), k.kind, k.data_class, str(k.generation), k.state, f"{k.provider} {k.kek_id}"),
+                *(str(k.id), k.kind, k.data_class, k.tenant, str(k.generation), k.state, f"{k.provider} {k.kek_id}"),
                 f"{k.seals:,}" if k.kind == "dek" else "",
                 f"{100 * k.seals / MAX_SEALS:.2f} %" if k.kind == "dek" else "",
                 *(_time(at) for at in (k.created_at, k.retired_at, k.destroyed_at)),
@@ -51,7 +54,10 @@ def keys(
             for k in found
         ],
     )
+    ids = {key.id for key in found}
     for usage in places:
+        if usage.key_id not in ids:
+            continue
         say(f"key {usage.key_id}: {usage.place}: {usage.count:,}")
     for key in found:
         if key.kind == "index":
@@ -60,9 +66,13 @@ def keys(
     for key in found:
         age = datetime.now(UTC) - (key.activated_at or key.created_at)
         if key.kind == "dek" and key.state == "active" and age > ROTATE_AFTER:
-            command = f"pgcrypt-proxy rotate dek --data-class {key.data_class}"
+            of_tenant = f" --tenant {key.tenant}" if key.tenant else ""
+            command = f"pgcrypt-proxy rotate dek --data-class {key.data_class}{of_tenant}"
             note(f"note: key {key.id} has been active for {age.days} days: {command}")
-    if not found:
+    hidden = {key.tenant for key in every if key.tenant} if not tenants and tenant is None else set()
+    if hidden:
+        say(f"and the keys of {len(hidden):,} tenants: --tenants shows them")
+    if not every:
         note("The keyring is empty: keys are made when the first column needs them.")
 
 

@@ -17,6 +17,8 @@ from pgcrypt_proxy.ops.online.pace import Pace
 from pgcrypt_proxy.ops.protect import Options, Outcome, Preview
 from pgcrypt_proxy.policy.model import Policy, Rule
 
+Tenant = Annotated[str | None, typer.Option("--tenant", help="Whose all values are, where the rule names a setting.")]
+
 
 def protect(
     place: online.Place = None,
@@ -30,6 +32,7 @@ def protect(
         bool, typer.Option("--drop-pattern-indexes", help="Drop indexes that serve LIKE only.")
     ] = False,
     no_index: Annotated[bool, typer.Option("--no-index", help="Make no index that is not there.")] = False,
+    tenant: Tenant = None,
     is_online: online.Online = False,
     abandon: online.Abandon = False,
     pause: online.Pause = 0.0,
@@ -40,7 +43,7 @@ def protect(
     database_url_file: options.UrlFile = None,
 ) -> None:
     """Seal the values of a column. The table is locked meanwhile, unless --online is given."""
-    chosen = Options(max_rows, lock_timeout, drop_pattern_indexes, not no_index)
+    chosen = Options(max_rows, lock_timeout, drop_pattern_indexes, not no_index, tenant)
     if is_online:
         online.run(
             *online.column_of(place, table, column),

@@ -46,7 +46,7 @@ def init(
         note("note: no rules were named; keys are made when the first column needs them")
         return
     with options.open_store(database_url_file, policy) as store:
-        store.ensure_keys(rule.data_class for rule in policy.rules)
+        store.ensure_keys(rule.data_class for rule in policy.rules if rule.tenant is None)
         store.unlock().zeroise()
     say(f"the keyring's keys are there, wrapped by provider {policy.keyring.provider}")
 

@@ -11,80 +11,44 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from pgcrypt_proxy import fast
+from pgcrypt_proxy.crypto import deks as data_keys
 from pgcrypt_proxy.crypto import envelope
+from pgcrypt_proxy.crypto.deks import Dek, KeyRecord, wrap_context
 from pgcrypt_proxy.crypto.envelope import SealContext
 from pgcrypt_proxy.crypto.keys import SecretKey
 from pgcrypt_proxy.crypto.nonces import fresh_nonce
-from pgcrypt_proxy.crypto.providers import KekProvider, holder
+from pgcrypt_proxy.crypto.providers import KekProvider
+from pgcrypt_proxy.crypto.tenant_keys import TenantKeys, destroyed
 from pgcrypt_proxy.crypto.terms import TermMaker
-from pgcrypt_proxy.errors import KeyUnavailable, SealError
+from pgcrypt_proxy.errors import KeyUnavailable, SealError, WrongTenant
 
 __all__ = ["MAX_SEALS", "SEAL_LEASE_S", "KeyRecord", "Keyring", "SealContext", "wrap_context"]
 
 #: NIST SP 800-38D, 8.3: at most 2^32 encryptions under one key with random 96-bit nonces.
 MAX_SEALS = 2**32
 DEFAULT_TTL_S = 300.0
+#: Head of the envelope before its terms, Cipher, Mac of each term or None, and what else is authenticated.
+NativeSeals = tuple[bytes, Any, Any, Any, bytes]
 #: How long a proxy may seal under a key that it has last seen active. `rotate dek` waits for it.
 SEAL_LEASE_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class KeyRecord:
-    """A row of `pgcrypt.keyring`. `seals`: how many envelopes may have been sealed with the key so far.
-
-    `provider` and `kek_id` say what wrapped it; an empty `provider` means the present one.
-    """
-
-    id: int
-    kind: Literal["dek", "index"]
-    data_class: str
-    tenant: str
-    generation: int
-    state: Literal["active", "retired", "destroyed"]
-    wrapped: bytes | None = field(repr=False)
-    kek_id: str
-    seals: int = 0
-    provider: str = ""
-
-
-def wrap_context(keyring_id: bytes, kind: str, data_class: str, tenant: str, generation: int) -> dict[str, str]:
-    """What a key is bound to when it is wrapped: it unwraps as nothing else."""
-    return {
-        "keyring": keyring_id.hex(),
-        "kind": kind,
-        "data_class": data_class,
-        "tenant": tenant,
-        "generation": str(generation),
-    }
-
-
-@dataclass(slots=True)
-class _Dek:
-    record: KeyRecord
-    cipher: AESGCM = field(repr=False)
-    native: Any = field(repr=False)  # fast.native.Cipher of the same key, where it was built
-    granted: int = 0
-    #: for tools without an end: they hold a lock that keeps the key active (keyring_store.hold_active_keys)
-    seal_until: float = float("inf")
 
 
 class Keyring:
     """Seals and opens values of one database. Raises KeyUnavailable for everything once its time is over.
 
-    Not for several threads at once.
+    Has all keys but those of tenants, which come into `tenants` when they are asked for. Not for several threads at
+    once.
     """
 
     def __init__(
         self,
         keyring_id: bytes,
-        deks: Mapping[int, _Dek],
+        deks: Mapping[int, Dek],
         terms: Mapping[int, TermMaker],
         destroyed: frozenset[int],
         *,
@@ -99,6 +63,7 @@ class Keyring:
         self._clock = clock
         self.expires_at = clock() + ttl_s
         self._aads: dict[SealContext, bytes] = {}
+        self.tenants = TenantKeys(ttl_s=ttl_s, clock=clock)
 
     @classmethod
     def unlock(
@@ -111,26 +76,26 @@ class Keyring:
         clock: Callable[[], float] = time.monotonic,
         ttl_s: float = DEFAULT_TTL_S,
     ) -> Keyring:
-        """Unwrap every key that is not destroyed; its time runs from before that. Raises KeyUnavailable.
+        """Unwrap every key that is not destroyed, nor a tenant's; its time runs from before that.
+        Raises KeyUnavailable.
 
         `previous` are providers that wrapped keys which were not wrapped anew since.
         """
         started = clock()
         if len(keyring_id) != 16:
             raise ValueError("a keyring id has 16 bytes")
-        deks: dict[int, _Dek] = {}
+        deks: dict[int, Dek] = {}
         terms: dict[int, TermMaker] = {}
         destroyed = set()
         for record in records:
+            if record.tenant:
+                continue
             if record.state == "destroyed" or record.wrapped is None:
                 destroyed.add(record.id)
                 continue
-            context = wrap_context(keyring_id, record.kind, record.data_class, record.tenant, record.generation)
-            unwrapping = holder((provider, *previous), record.provider or provider.name, record.kek_id)
-            material = unwrapping.unwrap(record.wrapped, context)
+            material = data_keys.unwrapped(keyring_id, record, provider, previous)
             if record.kind == "dek":
-                native = None if fast.native is None else fast.native.Cipher(bytes(material))
-                deks[record.id] = _Dek(record, AESGCM(material), native)
+                deks[record.id] = Dek.of(record, material)
             else:
                 terms[record.generation] = TermMaker(SecretKey(material))
         made = cls(keyring_id, deks, terms, frozenset(destroyed), clock=clock, ttl_s=ttl_s)
@@ -143,6 +108,11 @@ class Keyring:
     def is_expired(self) -> bool:
         """Whether its time is over."""
         return self._clock() >= self.expires_at
+
+    @property
+    def is_by_monotonic_clock(self) -> bool:
+        """Whether `expires_at` is a time of CLOCK_MONOTONIC, which compiled code reads by itself."""
+        return self._clock is time.monotonic
 
     def _check_time(self) -> float:
         """The time. Raises KeyUnavailable when the keyring's is over."""
@@ -173,7 +143,9 @@ class Keyring:
         """Whether all of these DEKs may seal now, as far as leases tell."""
         now = self._clock()
         leases = {d.record.id: d.seal_until for d in self._active.values()}
-        return now < self.expires_at and all(now < leases.get(key_id, float("-inf")) for key_id in key_ids)
+        return now < self.expires_at and all(
+            now < leases.get(key_id, float("-inf")) or self.tenants.is_active(key_id) for key_id in key_ids
+        )
 
     def end_leases(self) -> None:
         """Seal nothing before `confirm_active`."""
@@ -206,10 +178,41 @@ class Keyring:
 
     def carry_grants(self, older: Keyring) -> None:
         """Take over what `older` had left, so that a refresh wastes no grant; `older` can seal no more."""
+        self.tenants = older.tenants
         for key_id, dek in older._deks.items():
             if key_id in self._deks:
                 self._deks[key_id].granted += dek.granted
                 dek.granted = 0
+
+    # -- values of tenants
+
+    def open_of_tenant(self, context: SealContext, data: bytes, *, is_any: bool = False) -> tuple[bytes, str]:
+        """The plaintext of an envelope of a column with tenants, and whose it is: its key's.
+
+        Raises as `open`, KeyNotLoaded, and WrongTenant when that is another tenant than the context's unless `is_any`.
+        """
+        self._check_time()
+        parsed = envelope.parse(data)
+        dek = None if parsed.key_id in self._deks else self.tenants.opening(parsed.key_id)
+        if dek is None or dek.record.kind != "dek" or dek.record.data_class != context.data_class:
+            raise envelope.malformed()
+        tenant = dek.record.tenant
+        if not is_any and tenant != context.tenant:
+            raise WrongTenant(
+                "a stored value belongs to another tenant than the session's",
+                hint="Select the rows of the session's tenant only, or set pgcrypt.tenant.",
+            )
+        aad = SealContext(context.column_id, context.data_class, tenant).aad(self.keyring_id)
+        try:
+            return dek.cipher.decrypt(parsed.nonce, parsed.sealed, parsed.header + aad), tenant
+        except InvalidTag:
+            raise envelope.malformed() from None
+
+    def tenant_of(self, data: bytes) -> str | None:
+        """Whose key an envelope names; None for no tenant's. Raises KeyNotLoaded."""
+        parsed = envelope.parse(data)
+        dek = None if parsed.key_id in self._deks else self.tenants.opening(parsed.key_id)
+        return dek.record.tenant if dek is not None else None
 
     # -- values
 
@@ -235,11 +238,16 @@ class Keyring:
         now = self._check_time()
         if flags & ~envelope.TERM_FLAGS or len(terms) != flags.bit_count():
             raise SealError("flags and index terms do not agree")
-        if any(len(term) != envelope.TERM_LENGTH for term in terms):
-            raise SealError("an index term has 16 bytes")
+        for term in terms:
+            if len(term) != envelope.TERM_LENGTH:
+                raise SealError("an index term has 16 bytes")
         if flags:
             self._index_key(index_generation)
-        dek = self._active.get((context.data_class, context.tenant))
+        dek: Dek | None
+        if context.tenant:
+            dek = self.tenants.sealing(context.data_class, context.tenant)
+        else:
+            dek = self._active.get((context.data_class, ""))
         if dek is None:
             raise KeyUnavailable(
                 f'there is no active data encryption key for data class "{context.data_class}"',
@@ -259,10 +267,11 @@ class Keyring:
         dek.granted -= 1
         head = envelope.header(envelope.term_byte(flags, index_generation), dek.record.id, tuple(terms))
         nonce = fresh_nonce()
+        aad = context.aad(self.keyring_id) if context.tenant else self._aad(context)  # there may be many tenants
         if dek.native is not None:
-            sealed: bytes = dek.native.seal(head, nonce, plaintext, self._aad(context))
+            sealed: bytes = dek.native.seal(head, nonce, plaintext, aad)
             return sealed
-        return head + nonce + dek.cipher.encrypt(nonce, plaintext, head + self._aad(context))
+        return head + nonce + dek.cipher.encrypt(nonce, plaintext, head + aad)
 
     def open(self, context: SealContext, data: bytes) -> bytes:
         """The plaintext of an envelope.
@@ -275,9 +284,7 @@ class Keyring:
         dek = self._deks.get(parsed.key_id)
         if dek is None:
             if parsed.key_id in self._destroyed:
-                raise KeyUnavailable(
-                    "the key of a stored value was destroyed", hint="The value cannot be opened any more."
-                )
+                raise destroyed(parsed.key_id)
             raise envelope.malformed()
         if (dek.record.data_class, dek.record.tenant) != (context.data_class, context.tenant):
             raise envelope.malformed()
@@ -296,6 +303,44 @@ class Keyring:
         named = (context.data_class, context.tenant)
         keys = ((d.record.id, d.native) for d in self._deks.values() if (d.record.data_class, d.record.tenant) == named)
         return tuple(keys), self._aad(context)
+
+    def native_seals(
+        self, context: SealContext, flags: int, index_domain: str, index_generation: int
+    ) -> tuple[int, NativeSeals] | None:
+        """The active key's id, and what compiled code seals values of `context` with.
+
+        None where there is no compiled code, or a key is not at hand: then `seal` tells.
+        """
+        dek = self._active.get((context.data_class, context.tenant))
+        maker = self._terms.get(index_generation)
+        if fast.native is None or dek is None or (flags and maker is None):
+            return None
+        macs = [
+            maker.native(mode, index_domain) if maker is not None and flags & flag else None
+            for mode, flag in (("eq", envelope.FLAG_EQ), ("eqci", envelope.FLAG_EQCI))
+        ]
+        head = envelope.header(envelope.term_byte(flags, index_generation), dek.record.id)
+        return dek.record.id, (head, dek.native, macs[0], macs[1], self._aad(context))
+
+    def native_mac(self, index_domain: str, index_generation: int) -> Any:
+        """What compiled code makes equality terms with: fast.native.Mac, or None where `equality_term` must tell."""
+        maker = self._terms.get(index_generation)
+        return None if maker is None or fast.native is None else maker.native("eq", index_domain)
+
+    def reserve_seals(self, each: Mapping[int, int], most: int) -> int:
+        """Take the seals of at most `most` rows, `each` of which needs so many of a key, and say of how many.
+
+        0 where `seal` would refuse one. What is not used is to be given back by `grant_seals`.
+        """
+        now = self._clock()
+        deks = [(self._deks.get(key_id), count) for key_id, count in each.items()]
+        if now >= self.expires_at or any(dek is None or now >= dek.seal_until for dek, _ in deks):
+            return 0
+        rows: int = min([most, *(dek.granted // count for dek, count in deks if dek is not None)])
+        for dek, count in deks:
+            if dek is not None:
+                dek.granted -= rows * count
+        return rows
 
     # -- terms
 
@@ -333,8 +378,7 @@ class Keyring:
         for maker in self._terms.values():
             maker.zeroise()
         for dek in self._deks.values():
-            if dek.native is not None:
-                dek.native.close()
+            dek.close()
         self._deks.clear()
         self._active.clear()
         self._terms.clear()

@@ -22,6 +22,7 @@ from pgcrypt_proxy.ops.connect import readable_errors
 
 GENERATED, ROTATED, REWRAPPED = "key_generated", "key_rotated", "key_rewrapped"
 DESTROYED, ACCESSED, BACKED_UP = "key_destroyed", "key_accessed", "backup_made"
+ERASED, READMITTED = "tenant_erased", "tenant_readmitted"
 
 _ROWS = """
 SELECT id, at, event, role, actor, key_id, detail, hash,

@@ -39,7 +39,8 @@ WHERE n.nspname = 'pgcrypt' AND t.typtype = 'd' AND t.typname ~ '^sealed_[0-9]{1
 """
 
 PROTECTED_COLUMNS = """
-SELECT id, logical_type, data_class, search, index_domain, schema_name, table_name, column_name, index_generation
+SELECT id, logical_type, data_class, search, index_domain, schema_name, table_name, column_name, index_generation,
+       tenant
 FROM pgcrypt.columns
 """
 
@@ -167,6 +168,7 @@ class ColumnRow:
     index_domain: str
     named: tuple[str, str, str]
     index_generation: int
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +240,9 @@ def fetch(connection: psycopg.Connection) -> CatalogRows:
     """Read everything in one snapshot. Raises ConfigError when the database is not initialised."""
     with readable_errors("reading the catalog"), snapshot(connection):
         columns = {
-            row[0]: ColumnRow(row[0], row[1], row[2], frozenset(row[3]), row[4], (row[5], row[6], row[7]), row[8])
+            row[0]: ColumnRow(
+                row[0], row[1], row[2], frozenset(row[3]), row[4], (row[5], row[6], row[7]), row[8], row[9]
+            )
             for row in connection.execute(PROTECTED_COLUMNS)
         }
         return CatalogRows(

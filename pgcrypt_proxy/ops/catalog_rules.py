@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 from pgcrypt_proxy.errors import InvalidValue, PolicyError
 from pgcrypt_proxy.ops import catalog_phases
 from pgcrypt_proxy.ops.catalog_queries import CatalogRows, ColumnRow, RelationRow
-from pgcrypt_proxy.policy.model import EQUALITY, OPENING, SEALING, Policy, Rule
+from pgcrypt_proxy.policy.model import EQUALITY, OPENING, SEALING, Policy, Rule, TenantRule, stored_tenant
 from pgcrypt_proxy.sql.catalog import Move, ProtectedColumn, is_hidden
+from pgcrypt_proxy.sql.tenant_values import is_tenant_type
 from pgcrypt_proxy.values.codec import has_equality
 from pgcrypt_proxy.values.database_types import DatabaseTypes
-from pgcrypt_proxy.values.types import LogicalType
+from pgcrypt_proxy.values.types import LogicalType, type_by_oid
 
 TABLE_KINDS = frozenset("rp")
 #: Ids of types that are supposed to wait begin here.
@@ -71,10 +72,14 @@ def join(policy: Policy, rows: CatalogRows) -> Joined:
                 continue
             column_id = rows.domains.get(type_oid)
             rule = rules.get((relation.schema, relation.name, name))
+            problem = _tenant_problem(rule, relation) if rule is not None else None
+            if problem is not None:
+                joined.problems.append(problem)
             if column_id is None:
                 if rule is not None:
                     columns = joined.plain if rule.phase in (SEALING, OPENING) else joined.protected
-                    columns[relation.oid, number] = _column_of(rule, rows.types, relation.oid, number)
+                    column = _column_of(rule, rows.types, relation.oid, number)
+                    columns[relation.oid, number] = replace(column, tenant_type=_tenant_type(relation, rule.tenant))
                 continue
             row = rows.columns.get(column_id)
             if rule is None and column_id not in ruled:
@@ -176,6 +181,7 @@ def _column_of(rule: Rule, types: DatabaseTypes, relation_oid: int = 0, number: 
         search=rule.search,
         index_domain=rule.index_domain,
         is_armed=False,
+        tenant=rule.tenant,
     )
 
 
@@ -221,7 +227,32 @@ def _armed(
         search=row.search,
         index_domain=row.index_domain,
         index_generation=row.index_generation,
+        tenant=(tenant := stored_tenant(row.tenant)),
+        tenant_type=_tenant_type(relation, tenant),
     )
+
+
+def _tenant_type(relation: RelationRow, tenant: TenantRule | None) -> LogicalType | None:
+    """The type of the column that names the tenants; None when the relation has none that can."""
+    oid = next((oid for name, _, oid in relation.attributes if tenant is not None and name == tenant.column), 0)
+    found = type_by_oid(oid)
+    return found if is_tenant_type(found) else None
+
+
+def _tenant_problem(rule: Rule, relation: RelationRow) -> str | None:
+    if rule.tenant is None or not rule.tenant.column:
+        return None
+    where = f"{rule.source}: {relation.schema}.{relation.name}"
+    name = rule.tenant.column
+    if all(name != attribute for attribute, _, _ in relation.attributes):
+        return f"{where} has no column {name}, which is to name the tenants{_nearest_attribute(name, relation)}"
+    if _tenant_type(relation, rule.tenant) is None:
+        return f"{where}.{name} cannot name tenants: its type must be text, varchar, int2, int4, int8 or uuid"
+    return None
+
+
+def _nearest_attribute(name: str, relation: RelationRow) -> str:
+    return _nearest(name, [attribute for attribute, _, _ in relation.attributes])
 
 
 def _differences(
@@ -234,6 +265,8 @@ def _differences(
         yield "search", _listed(rule.search), _listed(row.search)
     if rule.data_class != row.data_class:
         yield "data_class", rule.data_class, row.data_class
+    if rule.tenant != stored_tenant(row.tenant):
+        yield "tenant", str(rule.tenant or "none"), str(stored_tenant(row.tenant) or "none")
     # A rule that names no domain means its own name; a column that was renamed keeps the domain that it had.
     is_renamed = rule.index_domain == rule.qualified_name and row.index_domain == ".".join(row.named)
     if row.search and rule.index_domain != row.index_domain and not is_renamed:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from pgcrypt_proxy.crypto.keyring import Keyring
+from pgcrypt_proxy.ops import tenant_keys
 from pgcrypt_proxy.ops.keyring_store import DEFAULT_BLOCK, KeyringStore
 
 #: A keyring is made anew when it has less time than that: more than any batch takes.
 SPARE_TIME_S = 60.0
+
+T = TypeVar("T")
 
 
 class FreshKeys:
@@ -48,6 +53,11 @@ class FreshKeys:
             self.close()
             keyring = self._keyring = self._store.unlock()
         return keyring
+
+    def with_keys(self, action: Callable[[], T]) -> T:
+        """What `action` gives with the present keyring, and with the keys of tenants that it turns out to need."""
+        assert self._keyring is not None
+        return tenant_keys.with_keys(self._store, self._keyring.tenants, action)
 
     def close(self) -> None:
         """Forget the keys."""

@@ -21,6 +21,7 @@ MIGRATIONS: tuple[tuple[int, str], ...] = (
     (2, "schema_2.sql"),
     (3, "schema_3.sql"),
     (4, "schema_4.sql"),
+    (5, "schema_5.sql"),
 )
 SCHEMA_VERSION = MIGRATIONS[-1][0]
 

@@ -45,8 +45,9 @@ def check(connection: psycopg.Connection, key_id: int) -> None:
         _check_index_key(connection, key)
         return
     if key.state == "active":
+        tenant = f" --tenant {key.tenant}" if key.tenant else ""
         raise ConfigError(
-            f"key {key_id} is active", hint=f"First: pgcrypt-proxy rotate dek --data-class {key.data_class}"
+            f"key {key_id} is active", hint=f"First: pgcrypt-proxy rotate dek --data-class {key.data_class}{tenant}"
         )
     places = [usage for usage in key_usage.envelopes_by_place(connection) if usage.key_id == key_id]
     if places:
@@ -86,7 +87,7 @@ def destroy(
     with readable_errors(f"destroying key {key_id}"):
         _refuse_new_values(connection, key_id, name)
         try:
-            _await_transactions(connection, key_id, wait_s, sleep)
+            await_transactions(connection, f"key {key_id} was not destroyed", wait_s, sleep)
             _prove_and_destroy(connection, key_id, name)
         except BaseException:
             for domain in sealed_types.bases(connection):
@@ -133,8 +134,8 @@ def _refuse_new_values(connection: psycopg.Connection, key_id: int, name: str) -
             )
 
 
-def _await_transactions(
-    connection: psycopg.Connection, key_id: int, wait_s: float, sleep: Callable[[float], None]
+def await_transactions(
+    connection: psycopg.Connection, refusal: str, wait_s: float, sleep: Callable[[float], None]
 ) -> None:
     """Those under way may have been planned without the constraint, and their rows are not seen yet."""
     waiting = {row[0] for row in connection.execute(_TRANSACTIONS)}
@@ -142,7 +143,7 @@ def _await_transactions(
     while waiting:
         if left <= 0:
             raise ConfigError(
-                f"key {key_id} was not destroyed: {len(waiting)} transactions have been open for {wait_s:g} s",
+                f"{refusal}: {len(waiting)} transactions have been open for {wait_s:g} s",
                 hint="End them, or give --wait more seconds.",
                 sqlstate="55006",
             )

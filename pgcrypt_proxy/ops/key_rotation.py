@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import psycopg
 from psycopg import errors as pg_errors
 
 from pgcrypt_proxy.crypto.keyring import SEAL_LEASE_S, KeyRecord, wrap_context
@@ -40,10 +41,13 @@ def rotate_deks(
     store: KeyringStore,
     data_class: str | None = None,
     *,
+    tenant: str = "",
     on_committed: Callable[[list[Rotated]], None] = lambda _: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[Rotated]:
-    """New active DEKs, for one data class or for all. Returns when nobody can seal under the old ones any more.
+    """New active DEKs, for one data class or for all, of one tenant or of none.
+
+    Returns when nobody can seal under the old ones any more.
 
     Raises ConfigError, with nothing changed, when there is no such data class or a
     tool is sealing, and KeyUnavailable.
@@ -51,29 +55,35 @@ def rotate_deks(
     connection = store.connection
     with readable_errors("rotating data keys"), connection.transaction():
         connection.execute("SET LOCAL synchronous_commit = on")
-        connection.execute(f"SET LOCAL lock_timeout = {int(LOCK_TIMEOUT_S * 1000)}".encode())
         # before the lock of `store.lock`, which who holds this one in another connection may want
-        try:
-            connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(%s)", [KEY_USE_LOCK])
-        except pg_errors.LockNotAvailable:
-            raise ConfigError(
-                "values are being sealed by `protect` or `reseal`", hint="Rotate when that has ended.", sqlstate="55P03"
-            ) from None
+        hold_keys_in_use(connection)
         store.lock()
-        active = sorted(
-            r.data_class for r in store.records() if r.kind == "dek" and r.state == "active" and not r.tenant
-        )
+        found = store.find("kind = 'dek' AND state = 'active' AND tenant = %(tenant)s", {"tenant": tenant})
+        active = sorted(r.data_class for r in found)
         wanted = active if data_class is None else [data_class]
-        if data_class is not None and data_class not in active:
+        of_tenant = f' of tenant "{tenant}"' if tenant else ""
+        if (data_class is not None and data_class not in active) or (tenant and not active):
+            what = f' of data class "{data_class}"' if data_class is not None else ""
             raise ConfigError(
-                f'no key of data class "{data_class}" is active', hint=f"Data classes: {', '.join(active) or 'none'}."
+                f"no key{what}{of_tenant} is active", hint=f"Data classes: {', '.join(active) or 'none'}."
             )
-        new_keys = [store.new_key("dek", name) for name in wanted]
+        new_keys = [store.new_key("dek", name, tenant) for name in wanted]
         rotated = [Rotated(new.data_class, *store.roll(new, "by command")) for new in new_keys]
     on_committed(rotated)
     if rotated:
         sleep(LET_GO_S)
     return rotated
+
+
+def hold_keys_in_use(connection: psycopg.Connection) -> None:
+    """Until the transaction ends no tool seals. Raises ConfigError while one does."""
+    connection.execute(f"SET LOCAL lock_timeout = {int(LOCK_TIMEOUT_S * 1000)}".encode())
+    try:
+        connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(%s)", [KEY_USE_LOCK])
+    except pg_errors.LockNotAvailable:
+        raise ConfigError(
+            "values are being sealed by `protect` or `reseal`", hint="Try again when that has ended.", sqlstate="55P03"
+        ) from None
 
 
 def rotate_index_key(store: KeyringStore) -> int:

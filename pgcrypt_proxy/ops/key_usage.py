@@ -59,6 +59,7 @@ class KeyUsage:
     destroyed_at: datetime | None
     destroyed_by: str | None
     rewrapped_at: datetime | None
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def list_keys(connection: psycopg.Connection) -> list[KeyUsage]:
             KeyUsage(*row)
             for row in connection.execute(
                 "SELECT id, kind, data_class, generation, state, provider, kek_id, seals, created_at, created_by,"
-                " activated_at, retired_at, retired_by, destroyed_at, destroyed_by, rewrapped_at"
+                " activated_at, retired_at, retired_by, destroyed_at, destroyed_by, rewrapped_at, tenant"
                 " FROM pgcrypt.keyring ORDER BY id"
             )
         ]

@@ -31,11 +31,11 @@ KEY_USE_LOCK = 0x7067636C
 
 _RECORDS = """
 SELECT id, kind, data_class, tenant, generation, state, wrapped, kek_id, seals, provider
-FROM pgcrypt.keyring ORDER BY id
+FROM pgcrypt.keyring
 """
 _GRANT = """
 UPDATE pgcrypt.keyring SET seals = seals + %(count)s
-WHERE kind = 'dek' AND data_class = %(data_class)s AND tenant = '' AND state = 'active'
+WHERE kind = 'dek' AND data_class = %(data_class)s AND tenant = %(tenant)s AND state = 'active'
   AND seals + %(count)s <= %(limit)s
 RETURNING id
 """
@@ -57,11 +57,12 @@ class NewKey:
     data_class: str
     generation: int
     wrapped: bytes = field(repr=False)
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class LockedKeyring:
-    """The keyring as the database has it, all keys wrapped."""
+    """The keyring as the database has it, without the keys of tenants, all wrapped."""
 
     keyring_id: bytes
     records: tuple[KeyRecord, ...]
@@ -103,9 +104,11 @@ def hold_active_keys(connection: psycopg.Connection) -> None:
 
 
 def active_ids(connection: psycopg.Connection) -> frozenset[int]:
-    """The ids of the active DEKs: what a lease to seal is renewed by."""
+    """The ids of the active DEKs that are no tenant's: what a lease to seal is renewed by."""
     with readable_errors("reading which keys are active"):
-        rows = connection.execute("SELECT id FROM pgcrypt.keyring WHERE kind = 'dek' AND state = 'active'")
+        rows = connection.execute(
+            "SELECT id FROM pgcrypt.keyring WHERE kind = 'dek' AND state = 'active' AND tenant = ''"
+        )
         return frozenset(int(row[0]) for row in rows)
 
 
@@ -138,24 +141,30 @@ class KeyringStore:
 
     def records(self) -> list[KeyRecord]:
         """Every key, wrapped, in the order of its id."""
+        return self.find("true", {})
+
+    def find(self, condition: str, parameters: Mapping[str, object]) -> list[KeyRecord]:
+        """The keys of which `condition`, SQL of ours, is true, in the order of their ids."""
         with readable_errors("reading the keyring"):
-            return [_record(row) for row in self.connection.execute(_RECORDS)]
+            rows = self.connection.execute(f"{_RECORDS} WHERE {condition} ORDER BY id".encode(), parameters)
+            return [_record(row) for row in rows]
 
     def read(self) -> LockedKeyring:
-        """Id and keys."""
-        return LockedKeyring(self.keyring_id(), tuple(self.records()))
+        """Id and keys, without those of tenants."""
+        return LockedKeyring(self.keyring_id(), tuple(self.find("tenant = ''", {})))
 
     def ensure_keys(self, data_classes: Iterable[str]) -> None:
         """Make what is missing: the index key, and an active DEK for each data class."""
         wanted = [("index", ""), *(("dek", name) for name in sorted(set(data_classes)))]
-        have = {(r.kind, r.data_class) for r in self.records() if r.state == "active" and r.tenant == ""}
+        active = "state = 'active' AND tenant = ''"
+        have = {(r.kind, r.data_class) for r in self.find(active, {})}
         if all(key in have for key in wanted):
             return
         with readable_errors("making keys"), self.connection.transaction():
             self.lock()
-            have = {(r.kind, r.data_class) for r in self.records() if r.state == "active" and r.tenant == ""}
+            have = {(r.kind, r.data_class) for r in self.find(active, {})}
             for new in [self.new_key(*key) for key in wanted if key not in have]:
-                self._store(new)
+                self.store(new)
 
     def unlock(self, data_classes: Iterable[str] = (), *, ttl_s: float = 300) -> Keyring:
         """The keyring, unwrapped, with every key that `data_classes` need. It may not seal before `grant`.
@@ -176,7 +185,7 @@ class KeyringStore:
             keyring.zeroise()
             raise
 
-    def grant(self, data_class: str, count: int = DEFAULT_BLOCK) -> Grant:
+    def grant(self, data_class: str, count: int = DEFAULT_BLOCK, tenant: str = "") -> Grant:
         """Count `count` more seals for the active DEK of `data_class`, before any of them is made.
 
         A DEK that has not that many left is retired and a new one made, so the
@@ -184,13 +193,13 @@ class KeyringStore:
         """
         if not 0 < count <= self._seal_limit:
             raise ValueError("count out of range")
-        parameters = {"data_class": data_class, "count": count, "limit": self._seal_limit}
+        parameters = {"data_class": data_class, "tenant": tenant, "count": count, "limit": self._seal_limit}
         with readable_errors("counting the use of a key"), self.connection.transaction():
             # A lost count would be a nonce limit overrun, so this one waits for the disk.
             self.connection.execute("SET LOCAL synchronous_commit = on")
             row = self.connection.execute(_GRANT, parameters).fetchone()
         if row is None:
-            row = self._grant_of_new_key(data_class, parameters)
+            row = self._grant_of_new_key(data_class, tenant, parameters)
         return Grant(int(row[0]), count)
 
     def unlock_with_grants(self, needs: Mapping[str, int], *, ttl_s: float = 300) -> Keyring:
@@ -202,13 +211,13 @@ class KeyringStore:
             keyring.grant_seals(given.key_id, given.count)
         return keyring
 
-    def _grant_of_new_key(self, data_class: str, parameters: Mapping[str, object]) -> tuple[Any, ...]:
+    def _grant_of_new_key(self, data_class: str, tenant: str, parameters: Mapping[str, object]) -> tuple[Any, ...]:
         with readable_errors("making a key"), self.connection.transaction():
             self.connection.execute("SET LOCAL synchronous_commit = on")
             self.lock()
             row = self.connection.execute(_GRANT, parameters).fetchone()  # another proxy may have made one
             if row is None:
-                self.roll(self.new_key("dek", data_class), "its usage limit is reached")
+                self.roll(self.new_key("dek", data_class, tenant), "its usage limit is reached")
                 row = self.connection.execute(_GRANT, parameters).fetchone()
         assert row is not None
         return row
@@ -217,48 +226,56 @@ class KeyringStore:
         """One maker of keys at a time; those who read and count go on."""
         self.connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(%s)", [KEY_MAKER_LOCK])
 
-    def new_key(self, kind: str, data_class: str) -> NewKey:
+    def new_key(self, kind: str, data_class: str, tenant: str = "") -> NewKey:
         """A key that the provider has made and wrapped, not stored yet. In a transaction that holds `lock`.
 
         Comes before any change of rows: while the provider is asked, nobody waits for a row.
         """
         row = self.connection.execute(
             "SELECT COALESCE(pg_catalog.max(generation), 0) + 1 FROM pgcrypt.keyring"
-            " WHERE kind = %s AND data_class = %s AND tenant = ''",
-            [kind, data_class],
+            " WHERE kind = %s AND data_class = %s AND tenant = %s",
+            [kind, data_class, tenant],
         ).fetchone()
         assert row is not None
-        context = wrap_context(self.keyring_id(), kind, data_class, "", row[0])
-        return NewKey(kind, data_class, row[0], make_wrapped(self.providers.current, context))
+        context = wrap_context(self.keyring_id(), kind, data_class, tenant, row[0])
+        return NewKey(kind, data_class, row[0], make_wrapped(self.providers.current, context), tenant)
 
     def roll(self, new: NewKey, reason: str) -> tuple[int, int]:
         """Retire the active key of the new key's kind and data class and store the new one; the ids of both."""
         row = self.connection.execute(
             "UPDATE pgcrypt.keyring SET state = 'retired', retired_at = pg_catalog.now(),"
             " retired_by = session_user || ' ' || %s::text"
-            " WHERE kind = %s AND data_class = %s AND tenant = '' AND state = 'active' RETURNING id",
-            [audit.actor(), new.kind, new.data_class],
+            " WHERE kind = %s AND data_class = %s AND tenant = %s AND state = 'active' RETURNING id",
+            [audit.actor(), new.kind, new.data_class, new.tenant],
         ).fetchone()
         assert row is not None, "only an active key is rolled"
-        made = self._store(new)
-        what = f"data class {new.data_class}" if new.kind == "dek" else "index key"
+        made = self.store(new)
+        what = f"data class {new.data_class}{_of(new.tenant)}" if new.kind == "dek" else "index key"
         detail = f"{what}: key {made} follows, {reason}"
         audit.record(self.connection, audit.ROTATED, row[0], detail)
         return int(row[0]), made
 
-    def _store(self, new: NewKey) -> int:
+    def store(self, new: NewKey) -> int:
+        """Make it the active one; its id."""
         provider = self.providers.current
         row = self.connection.execute(
             "INSERT INTO pgcrypt.keyring"
             " (kind, data_class, tenant, generation, state, provider, kek_id, wrapped, created_by)"
-            " VALUES (%s, %s, '', %s, 'active', %s, %s, %s, session_user || ' ' || %s::text) RETURNING id",
-            [new.kind, new.data_class, new.generation, provider.name, provider.kek_id, new.wrapped, audit.actor()],
+            " VALUES (%s, %s, %s, %s, 'active', %s, %s, %s, session_user || ' ' || %s::text) RETURNING id",
+            [
+                *(new.kind, new.data_class, new.tenant, new.generation),
+                *(provider.name, provider.kek_id, new.wrapped, audit.actor()),
+            ],
         ).fetchone()
         assert row is not None
-        what = f"data key of data class {new.data_class}" if new.kind == "dek" else "index key"
+        what = f"data key of data class {new.data_class}{_of(new.tenant)}" if new.kind == "dek" else "index key"
         detail = f"{what}, generation {new.generation}, wrapped by {provider.name} {provider.kek_id}"
         audit.record(self.connection, audit.GENERATED, row[0], detail)
         return int(row[0])
+
+
+def _of(tenant: str) -> str:
+    return f" of tenant {tenant}" if tenant else ""
 
 
 def _record(row: tuple[Any, ...]) -> KeyRecord:

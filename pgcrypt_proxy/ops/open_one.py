@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from pgcrypt_proxy.errors import ConfigError
+from pgcrypt_proxy.ops import tenant_columns
 from pgcrypt_proxy.ops.keyring_store import KeyringStore
 from pgcrypt_proxy.session.meter import Meter
 from pgcrypt_proxy.session.observer import SilentObserver
@@ -38,6 +39,6 @@ def open_envelope(store: KeyringStore, column: ProtectedColumn, hex_text: str) -
     try:
         observer = SilentObserver()
         values = Values(keyring, observer, Meter(observer, time.monotonic))
-        return values.opener(column, 0)(b"\\x" + digits.encode())
+        return tenant_columns.opener(store, values, column, 0)(b"\\x" + digits.encode())
     finally:
         keyring.zeroise()

@@ -16,7 +16,15 @@ from psycopg import errors as pg_errors
 
 from pgcrypt_proxy.crypto.keyring import Keyring
 from pgcrypt_proxy.errors import ConfigError
-from pgcrypt_proxy.ops import catalog_queries, column_checks, column_facts, column_rewrite, folding, sealed_types
+from pgcrypt_proxy.ops import (
+    catalog_queries,
+    column_checks,
+    column_facts,
+    column_rewrite,
+    folding,
+    sealed_types,
+    tenant_columns,
+)
 from pgcrypt_proxy.ops.catalog_rules import logical_type
 from pgcrypt_proxy.ops.column_checks import Assessment
 from pgcrypt_proxy.ops.column_facts import ColumnFacts
@@ -31,17 +39,19 @@ from pgcrypt_proxy.session.meter import Meter
 from pgcrypt_proxy.session.observer import SilentObserver
 from pgcrypt_proxy.session.transform import Values
 from pgcrypt_proxy.sql.catalog import ProtectedColumn
-from pgcrypt_proxy.sql.plan import ParameterUse, Use
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`lock_timeout_s`: how long to wait for the table, so that nobody queues behind for long."""
+    """`lock_timeout_s`: how long to wait for the table, so that nobody queues behind for long. `tenant`: whose all
+    values are, where the rule names a setting.
+    """
 
     max_rows: int = 200_000
     lock_timeout_s: float = 5.0
     drop_pattern_indexes: bool = False
     make_indexes: bool = True
+    tenant: str | None = None
 
 
 class Reading(Protocol):
@@ -142,23 +152,17 @@ def protect(
         assert rows is not None
         hold_active_keys(connection)
         column = _new_column(connection, facts, rule)
-        keyring = store.unlock_with_grants({rule.data_class: rows})
+        keyring = store.unlock_with_grants({} if rule.tenant is not None else {rule.data_class: rows})
         values = values_of(keyring)
-        use = ParameterUse(0, Use.SEAL, column)
-
-        def seal(value: bytes) -> tuple[bytes, bytes]:
-            plaintext = reading.plaintext(value, column)
-            sealed = values.parameter(use, 0, plaintext, 1)
-            assert sealed is not None
-            return plaintext, sealed
-
         rewrite = Rewrite(
             target_type=sealed_types.name(column.id),
             staged_type="pg_catalog.bytea",
-            read=reading.query(connection, facts),
-            change=seal,
+            read=tenant_columns.beside(rule.tenant, reading.query(connection, facts)),
+            change=tenant_columns.sealer(
+                store, values, column, options.tenant, lambda value: reading.plaintext(value, column)
+            ),
             reread=f"{quoted(rule.column)}::pg_catalog.bytea",
-            reopen=values.opener(column, 1),
+            reopen=tenant_columns.opener(store, values, column, 1),
             conversions=assessment.conversions,
         )
         sealed = column_rewrite.run(connection, facts, rewrite, progress, rows)
@@ -185,7 +189,7 @@ def unprotect(
         _raise_obstacles("made plain", facts, assessment, rows, options)
         assert rows is not None
         keyring = store.unlock()
-        opener = values_of(keyring).opener(column, 1)
+        opener = tenant_columns.opener(store, values_of(keyring), column, 1)
 
         def open_value(envelope: bytes) -> tuple[bytes, bytes]:
             plaintext = opener(envelope)
@@ -229,6 +233,8 @@ def assess(
         taken_names=frozenset(name for (name,) in taken),
         types=types,
     )
+    with readable_errors("looking for tenants"):
+        found.obstacles += tenant_columns.obstacles(connection, facts, rule, options.tenant)
     for mode in () if is_short else sorted(rule.search):
         function = folding.difference(connection, facts.relation_oid, facts.number, mode)
         if function is not None:

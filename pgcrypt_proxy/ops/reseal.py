@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import errors as pg_errors
@@ -19,7 +19,7 @@ from psycopg import errors as pg_errors
 from pgcrypt_proxy.crypto import envelope
 from pgcrypt_proxy.crypto.keyring import Keyring, SealContext
 from pgcrypt_proxy.errors import ConfigError, PgcryptError
-from pgcrypt_proxy.ops import catalog_queries, catalog_rules
+from pgcrypt_proxy.ops import catalog_queries, catalog_rules, tenant_keys
 from pgcrypt_proxy.ops.column_rows import Progress, no_progress
 from pgcrypt_proxy.ops.connect import read_committed, readable_errors
 from pgcrypt_proxy.ops.fresh_keys import FreshKeys
@@ -179,7 +179,7 @@ class _Column:
             hold_active_keys(connection)
             connection.execute(f"SET LOCAL lock_timeout = {int(LOCK_TIMEOUT_S * 1000)}".encode())
             connection.execute("SET LOCAL row_security = off")  # an error rather than rows left out
-            active = active_ids(connection)
+            active = self._active(connection)
             rows = connection.execute(
                 f"SELECT ctid::text, {self._name}::pg_catalog.bytea FROM ONLY {self._table}"  # noqa: S608 (quoted names)
                 f" WHERE {self._name} IS NOT NULL"
@@ -194,13 +194,13 @@ class _Column:
         return _Batch(written, len(rows) - written)
 
     def _exchange(self, rows: list[tuple[str, bytes]], active: frozenset[int]) -> int:
-        keyring = self._keys.fresh(self._column.data_class, active, len(rows))
+        keyring = self._keyring(active, len(rows))
         plaintexts: dict[bytes, bytes] = {}
         made: list[bytes] = []
         for tid, old in rows:
             try:
-                plaintexts[old] = keyring.open(self._context, old)
-                made.append(self._sealed(keyring, old, plaintexts[old]))
+                plaintexts[old], tenant = self._opened(keyring, old)
+                made.append(self._sealed(keyring, old, plaintexts[old], tenant))
             except PgcryptError as error:
                 error.detail = f"{self._column.qualified_name}, row {tid}."
                 raise
@@ -217,15 +217,31 @@ class _Column:
             [[tid for tid, _ in rows], [old for _, old in rows], made],
         ).fetchall()
         for old, stored in written:
-            if keyring.open(self._context, bytes(stored)) != plaintexts[bytes(old)]:
+            if self._opened(keyring, bytes(stored))[0] != plaintexts[bytes(old)]:
                 raise PgcryptError(f"{self._column.qualified_name}: a new value is not the old one; it was not stored")
         return len(written)
 
-    def _sealed(self, keyring: Keyring, old: bytes, plaintext: bytes) -> bytes:
+    def _active(self, connection: psycopg.Connection) -> frozenset[int]:
+        """The keys that need no exchange. Of a tenant that gets no new key any more, those that it has."""
+        return active_ids(connection) if self._column.tenant is None else tenant_keys.newest_ids(connection)
+
+    def _keyring(self, active: frozenset[int], seals: int) -> Keyring:
+        if self._column.tenant is not None:
+            return self._keys.fresh_to_open()
+        return self._keys.fresh(self._column.data_class, active, seals)
+
+    def _opened(self, keyring: Keyring, old: bytes) -> tuple[bytes, str]:
+        """The plaintext, and whose it is."""
+        if self._column.tenant is None:
+            return keyring.open(self._context, old), ""
+        return self._keys.with_keys(lambda: keyring.open_of_tenant(self._context, old, is_any=True))
+
+    def _sealed(self, keyring: Keyring, old: bytes, plaintext: bytes, tenant: str) -> bytes:
         """The same terms under the same index key, which stays."""
         parsed = envelope.parse(old)
         flags, generation = parsed.flags & envelope.TERM_FLAGS, self._column.index_generation
-        made = keyring.seal(self._context, plaintext, parsed.terms, flags, generation)
+        context = replace(self._context, tenant=tenant)
+        made = self._keys.with_keys(lambda: keyring.seal(context, plaintext, parsed.terms, flags, generation))
         if made[1] != old[1]:
             raise PgcryptError("the index terms of a value are of another index key")
         return made

@@ -18,7 +18,7 @@ from pgcrypt_proxy.ops.column_checks import term_flags
 from pgcrypt_proxy.ops.connect import readable_errors
 from pgcrypt_proxy.ops.index_conversion import quoted
 from pgcrypt_proxy.ops.install import INSTALL_LOCK
-from pgcrypt_proxy.policy.model import Policy, Rule
+from pgcrypt_proxy.policy.model import Policy, Rule, stored_tenant
 from pgcrypt_proxy.sql.catalog import Catalog, ProtectedColumn
 from pgcrypt_proxy.values.types import LogicalType
 
@@ -32,7 +32,7 @@ JOIN pg_catalog.pg_type t ON t.typname = 'sealed_' || c.id
 JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace AND n.nspname = 'pgcrypt'
 WHERE (c.schema_name, c.table_name, c.column_name) = (%s, %s, %s)
   AND (c.logical_type, c.data_class, c.index_domain) = (%s, %s, %s) AND c.search = %s::text[]
-  AND c.index_generation = %s
+  AND c.index_generation = %s AND c.tenant = %s
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.atttypid = t.oid AND NOT a.attisdropped)
 ORDER BY c.id DESC LIMIT 1
 """
@@ -126,8 +126,8 @@ def claim_anew(connection: psycopg.Connection, old_id: int, index_generation: in
     connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(%s)", [INDEX_DOMAIN_LOCK])
     made = connection.execute(
         "INSERT INTO pgcrypt.columns (schema_name, table_name, column_name, logical_type, data_class, index_domain,"
-        " search, index_generation) SELECT schema_name, table_name, column_name, logical_type, data_class,"
-        " index_domain, search, %s FROM pgcrypt.columns WHERE id = %s RETURNING id",
+        " search, index_generation, tenant) SELECT schema_name, table_name, column_name, logical_type, data_class,"
+        " index_domain, search, %s, tenant FROM pgcrypt.columns WHERE id = %s RETURNING id",
         [index_generation, old_id],
     ).fetchone()
     if made is None:
@@ -204,14 +204,15 @@ def _row(connection: psycopg.Connection, rule: Rule, logical: LogicalType) -> li
         assert row is not None
         generation = int(row[0])
     named = [rule.schema, rule.table, rule.column]
-    return [*named, logical.sql, rule.data_class, rule.index_domain, sorted(rule.search), generation]
+    tenant = rule.tenant.stored if rule.tenant is not None else ""
+    return [*named, logical.sql, rule.data_class, rule.index_domain, sorted(rule.search), generation, tenant]
 
 
 def _insert(connection: psycopg.Connection, row: list[object]) -> int:
     made = connection.execute(
         "INSERT INTO pgcrypt.columns"
-        " (schema_name, table_name, column_name, logical_type, data_class, index_domain, search, index_generation)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING id",
+        " (schema_name, table_name, column_name, logical_type, data_class, index_domain, search, index_generation,"
+        " tenant) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING id",
         row,
     ).fetchone()
     assert made is not None
@@ -233,7 +234,8 @@ def column(
 ) -> ProtectedColumn:
     """The column at `place` as `pgcrypt.columns` says that it is sealed: good for values, not for plans."""
     row = connection.execute(
-        "SELECT logical_type, data_class, search, index_domain, index_generation FROM pgcrypt.columns WHERE id = %s",
+        "SELECT logical_type, data_class, search, index_domain, index_generation, tenant FROM pgcrypt.columns"
+        " WHERE id = %s",
         [column_id],
     ).fetchone()
     if row is None:
@@ -249,6 +251,7 @@ def column(
         search=frozenset(row[2]),
         index_domain=row[3],
         index_generation=row[4],
+        tenant=stored_tenant(row[5]),
     )
 
 

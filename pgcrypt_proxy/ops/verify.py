@@ -15,7 +15,7 @@ import psycopg
 
 from pgcrypt_proxy.crypto.envelope import term_byte
 from pgcrypt_proxy.errors import KeyUnavailable, PgcryptError
-from pgcrypt_proxy.ops import catalog_phases, catalog_queries, catalog_rules, column_rows
+from pgcrypt_proxy.ops import catalog_phases, catalog_queries, catalog_rules, column_rows, tenant_columns
 from pgcrypt_proxy.ops.column_checks import term_flags
 from pgcrypt_proxy.ops.column_rows import Pair, Progress, no_progress
 from pgcrypt_proxy.ops.connect import readable_errors
@@ -24,7 +24,7 @@ from pgcrypt_proxy.ops.keyring_store import KeyringStore
 from pgcrypt_proxy.policy.model import Policy
 from pgcrypt_proxy.session.meter import Meter
 from pgcrypt_proxy.session.observer import SilentObserver
-from pgcrypt_proxy.session.transform import Values
+from pgcrypt_proxy.session.transform import Opener, Values
 from pgcrypt_proxy.sql.catalog import ProtectedColumn, is_hidden
 
 BLOCKS_PER_BATCH = 512
@@ -59,7 +59,10 @@ _PROBES: tuple[tuple[bytes, bool], ...] = (
 
 @dataclass(slots=True)
 class ColumnReport:
-    """`opened` + `destroyed` + `failed` are all values that are not NULL. `rows` names a few failed ones."""
+    """`opened` + `destroyed` + `failed` are all values that are not NULL. `rows` names a few failed ones.
+
+    `of_others` of those that opened are sealed for another tenant than their row's; `other_rows` names a few.
+    """
 
     column: str
     opened: int = 0
@@ -68,6 +71,8 @@ class ColumnReport:
     nulls: int = 0
     rows: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    of_others: int = 0
+    other_rows: list[str] = field(default_factory=list)
 
     @property
     def is_sound(self) -> bool:
@@ -96,6 +101,10 @@ class _Opener:
     def _unlocked(self) -> Values:
         observer = SilentObserver()
         return Values(self._store.unlock(), observer, Meter(observer, time.monotonic))
+
+    def of_column(self, values: Values, column: ProtectedColumn) -> Opener:
+        """Opens values in text form: each must be one of the type, too."""
+        return tenant_columns.opener(self._store, values, column, 0)
 
     def fresh(self) -> Values:
         """Values whose keyring is good for a batch."""
@@ -177,8 +186,13 @@ def _verify_column(
         for start in range(0, blocks, BLOCKS_PER_BATCH):
             values = opener.fresh()
             for batch in _stretch(connection, column, start, report):
-                _open_batch(values, column, batch, report)
+                _open_batch(opener, values, column, batch, report)
             progress(column.qualified_name, min(start + BLOCKS_PER_BATCH, blocks), blocks)
+    if report.of_others:
+        report.problems.append(
+            f"{report.of_others:,} values are sealed for another tenant than their row's, "
+            f"at ctid {', '.join(report.other_rows)}"
+        )
     return report
 
 
@@ -203,8 +217,9 @@ def _stretch(
             f"SELECT pg_catalog.count(*) FROM ONLY {table} WHERE {name} IS NULL AND {place}".encode()  # noqa: S608 (quoted names)
         ).fetchone()
         report.nulls += row[0] if row else 0
+        read = tenant_columns.beside(column.tenant, f"{name}::pg_catalog.bytea") if _is_beside(column) else name
         query = (
-            f"SELECT pg_catalog.tidsend(ctid), {name}::pg_catalog.bytea"  # noqa: S608 (quoted names)
+            f"SELECT pg_catalog.tidsend(ctid), {read}::pg_catalog.bytea"  # noqa: S608 (quoted names)
             f" FROM ONLY {table} WHERE {name} IS NOT NULL AND {place}"
         )
         yield from column_rows.batches(connection, query)
@@ -214,13 +229,25 @@ def _term_byte(column: ProtectedColumn) -> int:
     return term_byte(term_flags(column.search), column.index_generation)
 
 
-def _open_batch(values: Values, column: ProtectedColumn, batch: list[Pair], report: ColumnReport) -> None:
-    open_value = values.opener(column, 0)  # text form: the value must be one of the type, too
-    flags = _term_byte(column)
-    for tid, envelope in batch:
+def _is_beside(column: ProtectedColumn) -> bool:
+    """Whether each row says whose its value is."""
+    return column.has_tenant_column and column.tenant_type is not None
+
+
+def _open_batch(
+    opener: _Opener, values: Values, column: ProtectedColumn, batch: list[Pair], report: ColumnReport
+) -> None:
+    open_value = opener.of_column(values, column)
+    flags, is_beside = _term_byte(column), _is_beside(column)
+    for tid, read in batch:
+        tenant, envelope = tenant_columns.split(read) if is_beside else ("", read)
         try:
             open_value(b"\\x" + envelope.hex().encode())
             is_good = envelope[1] == flags
+            if is_beside and values.keyring.tenant_of(envelope) != tenant:
+                report.of_others += 1
+                if len(report.other_rows) < MAX_NAMED_ROWS:
+                    report.other_rows.append(column_rows.shown(tid))
         except KeyUnavailable:
             if values.keyring.is_expired:
                 raise

@@ -22,16 +22,18 @@ from pgcrypt_proxy.policy.model import (
     REINDEXING,
     SEALED,
     SEALING,
+    TENANT_SETTING,
     KeyringSettings,
     Policy,
     Rule,
     SafeFunction,
+    TenantRule,
 )
 
 FILE_KEYS = ("version", "keyring", "defaults", "columns", "safe_functions")
-COLUMN_KEYS = ("table", "column", "type", "search", "index_domain", "data_class", "phase")
+COLUMN_KEYS = ("table", "column", "type", "search", "index_domain", "data_class", "phase", "tenant")
 #: Keys and modes that are planned: refused by name, so that nobody believes them in force.
-FUTURE_COLUMN_KEYS = ("readers", "mask", "tenant")
+FUTURE_COLUMN_KEYS = ("readers", "mask")
 PHASES = (SEALED, SEALING, OPENING, REINDEXING)
 SEARCH_MODES = (EQUALITY, EQUALITY_CASEFOLD, EQUALITY_UPPER)
 FUTURE_SEARCH_MODES = ("deterministic", "match", "order")
@@ -68,6 +70,7 @@ def load(paths: Sequence[Path]) -> Policy:
         hint = "Add at least one entry under columns. A proxy that is to pass everything has: columns: []"
         raise PolicyError(f"{files[0]}: no column is named", hint=hint)
     _check_once(rules)
+    _check_tenants(rules)
     _check_safe_once(safe)
     return Policy(1, keyring[0], tuple(rules), tuple(safe))
 
@@ -181,7 +184,32 @@ def _rule(path: Path, node: yaml.Node, default_class: str) -> Rule:
         (domain or f"{schema}.{table}.{column}") if search else "",
         f"{path}:{place(node)}",
         _phase(path, members["phase"], search) if "phase" in members else SEALED,
+        _tenant(path, members, column) if "tenant" in members else None,
     )
+
+
+def _tenant(path: Path, members: dict[str, yaml.Node], column: str) -> TenantRule:
+    node = members["tenant"]
+    where = f"{path}:{place(node)}"
+    given = mapping(path, node, ("column", "setting"), "tenant")
+    if len(given) != 1:
+        raise PolicyError(
+            f"{where}: tenant names a column of the same row or a setting",
+            hint=f"Write tenant: {{column: tenant_id}} or tenant: {{setting: {TENANT_SETTING}}}.",
+        )
+    if "phase" in members and text(path, members["phase"], "phase") != SEALED:
+        raise PolicyError(
+            f"{where}: a column with tenants is sealed and made plain in one pause only, without a phase",
+            hint="Remove phase, and run protect or unprotect without --online.",
+        )
+    if "setting" in given:
+        if text(path, given["setting"], "setting") != TENANT_SETTING:
+            raise PolicyError(f"{where}: the setting of a tenant is {TENANT_SETTING}", hint="There is no other one.")
+        return TenantRule()
+    name = text(path, given["column"], "column")
+    if name == column or not name:
+        raise PolicyError(f"{where}: the tenant's column is another one than the protected column")
+    return TenantRule(name)
 
 
 def _phase(path: Path, node: yaml.Node, search: frozenset[str]) -> str:
@@ -249,6 +277,27 @@ def _check_once(rules: list[Rule]) -> None:
         if other is not rule:
             raise PolicyError(
                 f"{rule.source}: column {rule.qualified_name} has a rule already ({other.source})", hint="Remove one."
+            )
+
+
+def _check_tenants(rules: list[Rule]) -> None:
+    """One table has one tenant column, which is plain."""
+    protected = {rule.qualified_name: rule for rule in rules}
+    first: dict[tuple[str, str], Rule] = {}
+    for rule in rules:
+        if rule.tenant is None or not rule.tenant.column:
+            continue
+        named = f"{rule.schema}.{rule.table}.{rule.tenant.column}"
+        if named in protected:
+            raise PolicyError(
+                f"{rule.source}: the tenant's column {named} is protected itself ({protected[named].source})",
+                hint="Name a plain column: it stands beside each value and says whose it is.",
+            )
+        other = first.setdefault((rule.schema, rule.table), rule)
+        if other.tenant != rule.tenant:
+            raise PolicyError(
+                f"{rule.source}: a table has one tenant column ({other.source} names another one)",
+                hint="Name the same column in all rules of the table.",
             )
 
 

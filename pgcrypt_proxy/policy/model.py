@@ -13,6 +13,31 @@ SEALED, SEALING, OPENING, REINDEXING = "sealed", "sealing", "opening", "reindexi
 EQUALITY, EQUALITY_CASEFOLD, EQUALITY_UPPER = "equality", "equality_casefold", "equality_upper"
 
 
+#: The run-time parameter that names a session's tenant.
+TENANT_SETTING = "pgcrypt.tenant"
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRule:
+    """Whose key seals a value: that of the tenant whom `column` of the same row names, or TENANT_SETTING if empty."""
+
+    column: str = ""
+
+    @property
+    def stored(self) -> str:
+        """As `pgcrypt.columns` has it."""
+        return f"column:{self.column}" if self.column else f"setting:{TENANT_SETTING}"
+
+    def __str__(self) -> str:
+        return f"{{column: {self.column}}}" if self.column else f"{{setting: {TENANT_SETTING}}}"
+
+
+def stored_tenant(text: str) -> TenantRule | None:
+    """What `TenantRule.stored` gave; None for a column without tenants."""
+    kind, _, name = text.partition(":")
+    return TenantRule(name if kind == "column" else "") if kind else None
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One protected column. `type` is PostgreSQL's name of it; `source` is `file:line` for messages."""
@@ -26,6 +51,7 @@ class Rule:
     index_domain: str
     source: str
     phase: str = SEALED
+    tenant: TenantRule | None = None
 
     @property
     def qualified_name(self) -> str:

@@ -25,6 +25,7 @@ from pgcrypt_proxy.session.commands import (
     UNNUMBERED,
     CloseConnection,
     Command,
+    FetchKeys,
     FindAccount,
     LookUpRelations,
     NoteFailedLogin,
@@ -41,6 +42,7 @@ from pgcrypt_proxy.session.events import (
     DataReceived,
     Event,
     InputEnded,
+    KeysFetched,
     LoginDenied,
     Side,
     TlsStarted,
@@ -164,7 +166,15 @@ class Connection:
             self._deadline = None
             self._visit.logged_in()
             self._metrics.latency.observe(time.monotonic() - self._started)
+            self._engage()
         self.balance()
+
+    def _engage(self) -> None:
+        """The login is over: what is known of statements needs no Python from now on."""
+        course = self.session.course
+        if course is not None and self.frontend.transport is not None and self._backend.transport is not None:
+            self.frontend.engage(course, self._backend)
+            self._backend.engage(course, self.frontend)
 
     def _on_deadline(self) -> None:
         self._deadline = None
@@ -176,8 +186,7 @@ class Connection:
     def _carry_out(self, command: Command) -> None:
         if isinstance(command, SendData):
             leg = self.frontend if command.side is Side.FRONTEND else self._backend
-            if leg.transport is not None:
-                leg.transport.write(command.data)
+            leg.write(command.data)
         elif isinstance(command, CloseConnection):
             self._is_closing = True
             (self.frontend if command.side is Side.FRONTEND else self._backend).close()
@@ -199,6 +208,8 @@ class Connection:
             self._start(self._refresh_catalog(command))
         elif isinstance(command, LookUpRelations):
             self._start(self._look_up_relations(command))
+        elif isinstance(command, FetchKeys):
+            self._start(self._fetch_keys(command))
 
     def _start(self, work: object) -> None:
         task: asyncio.Task[None] = self._loop.create_task(work)  # type: ignore[arg-type]  # a coroutine
@@ -246,6 +257,10 @@ class Connection:
         error = await self._world.look_up(command.names, but_plain=command.but_plain)
         self.feed(WorldChanged(self._world.planner, self._world.keyring, error, answers=UNNUMBERED))
 
+    async def _fetch_keys(self, command: FetchKeys) -> None:
+        error = await self._world.fetch_keys(command.wanted)
+        self.feed(KeysFetched(command.side, error))
+
     def _start_tls(self, answer: bytes) -> None:
         transport, identity = self.frontend.transport, self._identity
         assert transport is not None
@@ -276,8 +291,13 @@ class Connection:
     def balance(self) -> None:
         """Read each leg only while what it brings can be taken."""
         frontend, backend = self.frontend, self._backend
-        backend.read(wanted=not frontend.is_full and not backend.is_resting)
+        is_waiting = self.session.is_holding_backend
+        backend.read(wanted=not frontend.is_full and not backend.is_resting and not is_waiting)
         frontend.read(wanted=not backend.is_full and not frontend.is_resting and not self._is_waiting())
+        if frontend.is_resting or backend.is_resting:
+            self.session.leave_course()
+        else:
+            self.session.arm()
 
     def _is_waiting(self) -> bool:
         # In the TLS phase reading must go on: the handshake is read through the same transport.
@@ -292,6 +312,7 @@ class Connection:
     def abort(self) -> None:
         """Drop both legs at once."""
         self._is_closing = True
+        self.session.leave_course()
         for leg in (self.frontend, self._backend):
             if leg.transport is not None:
                 leg.transport.abort()
@@ -302,6 +323,7 @@ class Connection:
             return
         self._is_gone = True
         self._is_closing = True
+        self.session.close_course()
         if self._deadline is not None:
             self._deadline.cancel()
         current = asyncio.current_task() if self._loop.is_running() else None

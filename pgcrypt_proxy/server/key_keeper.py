@@ -16,13 +16,15 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 
 from pgcrypt_proxy.crypto.keyring import SEAL_LEASE_S, Keyring
+from pgcrypt_proxy.crypto.tenant_keys import TenantKeys
 from pgcrypt_proxy.errors import PgcryptError
 from pgcrypt_proxy.ops.keyring_store import DEFAULT_BLOCK, Grant, KeyringStore, LockedKeyring, Providers, active_ids
 from pgcrypt_proxy.server import log
 from pgcrypt_proxy.server.database import Database
 from pgcrypt_proxy.server.metrics import Metrics
 
-SEALS_AT_ONCE = 4 * DEFAULT_BLOCK
+#: What is granted when less than half of it is left, which is looked at twice a second: COPY can use a million in that.
+SEALS_AT_ONCE = 20 * DEFAULT_BLOCK
 #: Fraction of the keys' time after which they are unwrapped anew. The rest is what an outage may take at any time.
 REFRESH_AT = 0.25
 #: The longest pause between two attempts to renew keys, as a fraction of their time; each is random, so that many
@@ -44,6 +46,7 @@ class KeyKeeper:
         *,
         ttl_s: float,
         clock: Clock = time.monotonic,
+        tenants: TenantKeys | None = None,
     ) -> None:
         self._database = database
         self._metrics = metrics
@@ -51,6 +54,7 @@ class KeyKeeper:
         self._on_renewed = on_renewed
         self._ttl_s = ttl_s
         self._clock = clock
+        self.tenants = tenants
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="keys")
         self._renewing: asyncio.Task[None] | None = None
         self._is_wanted = False
@@ -92,6 +96,8 @@ class KeyKeeper:
     def _unlock(self, providers: Providers, locked: LockedKeyring) -> Keyring:
         made = providers.unlock(locked, ttl_s=self._ttl_s, clock=self._clock)
         made.end_leases()
+        if self.tenants is not None:
+            made.tenants = self.tenants
         self._metrics.keys_unwrapped(made.key_counts)
         return made
 

@@ -20,7 +20,7 @@ import psycopg
 from pgcrypt_proxy.crypto.keyring import Keyring
 from pgcrypt_proxy.crypto.providers import KekProvider, make_provider
 from pgcrypt_proxy.crypto.providers.metered import Metered
-from pgcrypt_proxy.errors import ConfigError, PgcryptError, PolicyError, Refusal
+from pgcrypt_proxy.errors import ConfigError, KeyNotLoaded, PgcryptError, PolicyError, Refusal
 from pgcrypt_proxy.ops import catalog_loader, catalog_lookup, sealed_types
 from pgcrypt_proxy.ops.keyring_store import Providers, make_providers
 from pgcrypt_proxy.ops.swap_locks import SwapLocks
@@ -31,6 +31,7 @@ from pgcrypt_proxy.server.database import CATALOG_CHANNEL, KEYRING_CHANNEL, Data
 from pgcrypt_proxy.server.key_keeper import Clock, KeyKeeper
 from pgcrypt_proxy.server.metrics import Metrics
 from pgcrypt_proxy.server.settings import Settings
+from pgcrypt_proxy.server.tenant_keeper import TenantKeeper
 from pgcrypt_proxy.session.events import WorldChanged
 from pgcrypt_proxy.sql.catalog import Catalog
 from pgcrypt_proxy.sql.planner import Planner
@@ -81,6 +82,7 @@ class World:
         self._wanted: asyncio.Task[str | None] | None = None
         self._rested_at = 0.0
         self._keys: KeyKeeper | None = None
+        self._tenants: TenantKeeper | None = None
         self.policy: Policy
         self.planner: Planner
 
@@ -94,8 +96,17 @@ class World:
         _check_encoding(connection)
         catalog = self._load_catalog(connection, self.policy)
         self._check_rules(catalog)
+        url, timeout_s, ttl_s = self._settings.database_url, self._settings.connect_timeout_s, self._settings.key_ttl_s
+        database = Database(url, connect_timeout_s=int(timeout_s), channels=())
+        self._tenants = TenantKeeper(database, providers, ttl_s=ttl_s, clock=self._clock)
         self._keys = KeyKeeper(
-            self._database, self._metrics, providers, self._tell, ttl_s=self._settings.key_ttl_s, clock=self._clock
+            self._database,
+            self._metrics,
+            providers,
+            self._tell,
+            ttl_s=ttl_s,
+            clock=self._clock,
+            tenants=self._tenants.keys,
         )
         self._keys.open(_data_classes(self.policy))
         self.planner = self._make_planner(catalog)
@@ -186,6 +197,11 @@ class World:
         await asyncio.sleep(self._rested_at - time.monotonic())
         self._wanted = None  # who wants it from now on wants the next one
         return await self.refresh_catalog()
+
+    async def fetch_keys(self, wanted: KeyNotLoaded) -> PgcryptError | None:
+        """Load keys of tenants; returns what went wrong."""
+        assert self._tenants is not None, "open comes first"
+        return await self._tenants.fetch(wanted)
 
     async def look_up(self, names: frozenset[str], *, but_plain: bool) -> str | None:
         """Load the catalog anew if it would say something new of these relations (`ops.catalog_lookup`)."""
@@ -278,6 +294,8 @@ class World:
                         self.keys.want_renewal()
                     self.keys.need_index_keys(c.index_generation for c in self.planner.catalog.protected_columns)
                     await self.keys.tick(_data_classes(self.policy))
+                    if self._tenants is not None:
+                        await self._tenants.tick()
                     if CATALOG_CHANNEL in heard or time.monotonic() >= next_poll:
                         next_poll = time.monotonic() + self._settings.catalog_poll_s
                         wanted = self.want_catalog()
@@ -293,6 +311,8 @@ class World:
             if self._wanted is not None:
                 self._wanted.cancel()
             await self.keys.stop()
+            if self._tenants is not None:
+                await self._tenants.stop()
 
     async def prepare_rules(self, paths: Sequence[Path]) -> NewRules:
         """Read and check rule files, and load what they need. Raises PgcryptError; changes nothing."""
@@ -308,18 +328,22 @@ class World:
         self.policy = new.policy
         self.planner = self._make_planner(new.catalog)
         self.keys.put(new.providers, new.keyring)
+        if self._tenants is not None:
+            self._tenants.providers = new.providers
         self._tell()
         older.zeroise()
 
     def close(self) -> None:
         if self._keys is not None:
             self._keys.close()
+        if self._tenants is not None:
+            self._tenants.close()
         self._lookups.close()
         self._database.close()
 
 
 def _data_classes(policy: Policy) -> set[str]:
-    return {rule.data_class for rule in policy.rules}
+    return {rule.data_class for rule in policy.rules if rule.tenant is None}
 
 
 def same(one: Catalog, other: Catalog) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pgcrypt_proxy.errors import KeyNotLoaded
 from pgcrypt_proxy.session.events import Side
 
 
@@ -67,6 +68,14 @@ class LookUpRelations:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchKeys:
+    """Load keys of tenants; then `KeysFetched` of that side."""
+
+    side: Side
+    wanted: KeyNotLoaded
+
+
+@dataclass(frozen=True, slots=True)
 class CloseConnection:
     """Close that leg after what was sent to it is flushed."""
 
@@ -82,5 +91,6 @@ Command = (
     | RelayCancel
     | RefreshCatalog
     | LookUpRelations
+    | FetchKeys
     | CloseConnection
 )

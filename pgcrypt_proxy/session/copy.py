@@ -11,19 +11,25 @@ ours, and what the client still sends of the data is thrown away.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from functools import partial
 
-from pgcrypt_proxy.errors import BackendProtocolError, PgcryptError
-from pgcrypt_proxy.session import copy_checks
+from pgcrypt_proxy.errors import BackendProtocolError, KeyNotLoaded, PgcryptError
+from pgcrypt_proxy.session import copy_checks, copy_rows
+from pgcrypt_proxy.session.copy_tenants import Collected, copy_of, start_rows
 from pgcrypt_proxy.session.link import Link, Work
 from pgcrypt_proxy.session.question import Hold
 from pgcrypt_proxy.session.reply_queue import Request
 from pgcrypt_proxy.session.results import drift
+from pgcrypt_proxy.session.tenants import SessionTenant
 from pgcrypt_proxy.session.transform import Values
+from pgcrypt_proxy.session.waiting import RowsWait
 from pgcrypt_proxy.sql.plan import CopyPlan
 from pgcrypt_proxy.wire import codes, writer
 from pgcrypt_proxy.wire.backend import ErrorResponse
 from pgcrypt_proxy.wire.copy_binary import BinaryReplacer
-from pgcrypt_proxy.wire.copy_format import Actions, BadField, Checks, CopyKind
+from pgcrypt_proxy.wire.copy_format import MAX_LEFT, Actions, BadField, Checks, CopyKind
+from pgcrypt_proxy.wire.copy_leaders import LedLines, LedTuples
 from pgcrypt_proxy.wire.copy_lines import LineReplacer
 from pgcrypt_proxy.wire.frontend import COPY_DONE, copy_fail
 from pgcrypt_proxy.wire.reader import MalformedMessage, Reader
@@ -57,9 +63,15 @@ def check_response(raw: bytes, plan: CopyPlan) -> None:
 def _replacer(
     plan: CopyPlan, actions: Actions, link: Link, checks: Checks | None = None
 ) -> LineReplacer | BinaryReplacer:
+    taker = copy_rows.taker(plan, link.values, link.meter, link.max_row_bytes) if plan.is_from else None
+    lines: Callable[..., LineReplacer] = LineReplacer
+    tuples: Callable[..., BinaryReplacer] = BinaryReplacer
+    if plan.tenant_at is not None:
+        on_row = link.values.tenants.on_row
+        lines, tuples = partial(LedLines, plan.tenant_at, on_row), partial(LedTuples, plan.tenant_at, on_row)
     if plan.format.kind is CopyKind.BINARY:
-        return BinaryReplacer(actions, checks, link.max_row_bytes)
-    return LineReplacer(
+        return tuples(actions, checks, link.max_row_bytes, taker)
+    return lines(
         plan.format,
         plan.names,
         actions,
@@ -67,6 +79,7 @@ def _replacer(
         marker_ends_csv=link.server_version < MARKER_IS_DATA_IN_CSV,
         checks=checks,
         max_row_bytes=link.max_row_bytes,
+        taker=taker,
     )
 
 
@@ -77,25 +90,49 @@ class CopyIn:
         self._plan = plan
         self._link = link
         self._work = work
+        self._collected = Collected() if any(c.tenant for c in plan.columns if c is not None) else None
         actions = _sealers(plan, link.values)
+        if self._collected is not None:
+            actions = self._collected.around(actions)
+            start_rows(plan, link.values, work.tenant)
         checks = None if plan.skips_bad_rows else copy_checks.of(plan, link.values)
         self._replacer = _replacer(plan, actions, link, checks)
         self.is_done = False
         self.has_failed = False
 
-    def on_data(self, raw: bytes) -> None:
-        """A CopyData."""
+    def on_data(self, raw: bytes, tenant: SessionTenant) -> None:
+        """A CopyData. Raises Hold while keys of tenants are loaded."""
         try:
-            made = self._replacer.feed(raw[5:])
+            made = self._taken(lambda replacer: replacer.feed(raw[5:]), tenant)
         except PgcryptError as error:
             self._stop(error)
         else:
             self._send(made)
 
-    def on_done(self) -> None:
-        """CopyDone."""
+    def _taken(self, take: Callable[[LineReplacer | BinaryReplacer], bytes], tenant: SessionTenant) -> bytes:
+        """What `take` gives, once every key is there that its rows need: until then nothing is taken."""
+        if self._collected is None:
+            return take(self._replacer)
+        before = copy_of(self._replacer)
+        failure: PgcryptError | None = None
+        made = b""
         try:
-            made = self._replacer.finish()
+            made = take(self._replacer)
+        except PgcryptError as error:
+            failure = error
+        seals = self._collected.taken()
+        if seals:
+            self._replacer = before
+            tenant.await_seals(seals)
+            raise Hold
+        if failure is not None:
+            raise failure
+        return made
+
+    def on_done(self, tenant: SessionTenant) -> None:
+        """CopyDone. Raises Hold as `on_data`."""
+        try:
+            made = self._taken(lambda replacer: replacer.finish(), tenant)
         except PgcryptError as error:
             self._stop(error)
             return
@@ -154,26 +191,44 @@ def _sealers(plan: CopyPlan, values: Values) -> Actions:
 class CopyOut:
     """A COPY TO STDOUT under way: data of the server become the client's."""
 
-    def __init__(self, plan: CopyPlan, link: Link) -> None:
+    def __init__(self, plan: CopyPlan, link: Link, tenant: str | None = None) -> None:
         format_code = int(plan.format.kind is CopyKind.BINARY)
-        actions = tuple(None if column is None else link.values.opener(column, format_code) for column in plan.columns)
+        actions = tuple(
+            None if column is None else link.values.opener(column, format_code, tenant) for column in plan.columns
+        )
         self._replacer = _replacer(plan, actions, link)
+        self._opener = copy_rows.CopyOpener(plan, link.values, link.meter)
+        self._has_tenants = any(column.tenant for column in plan.columns if column is not None)
 
-    def messages(self, run: bytes) -> bytes:
-        """The CopyData messages for the client; `run` are whole ones of the server. Raises what opening raises."""
+    def open(self, run: bytes, out: list[bytes]) -> None:
+        """Append the CopyData messages for the client; `run` are whole ones of the server.
+
+        Raises what opening raises, and RowsWait; what is before is in `out`.
+        """
         feed, unpack = self._replacer.feed, _LENGTH.unpack_from
-        out: list[bytes] = []
-        at, size = 0, len(run)
+        at, size, left = 0, len(run), 0
+        before = None
         try:
             while at < size:
+                if left < MAX_LEFT and self._replacer.is_between_rows:
+                    opened, reached = self._opener.take(run, at)
+                    if reached > at:
+                        out.append(opened)
+                        at, left = reached, 0
+                        continue
+                left += 1
                 end = at + 1 + unpack(run, at + 1)[0]
+                if self._has_tenants:
+                    before, feed = copy_of(self._replacer), self._replacer.feed
                 made = feed(run[at + 5 : end])
                 if made:
                     out.append(writer.message(codes.COPY_DATA, made))
                 at = end
         except BadField as error:
+            if before is not None and isinstance(error.cause, KeyNotLoaded):
+                self._replacer = before
+                raise RowsWait(run[at:], error.cause.key_ids) from None
             raise error.cause from None
-        return b"".join(out)
 
     def check_done(self) -> None:
         """CopyDone: the last row must have been complete. Raises BackendProtocolError."""
@@ -184,8 +239,9 @@ class CopyOut:
 class CopyMessages:
     """Takes CopyData, CopyDone and CopyFail from the frontend."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, tenant: SessionTenant) -> None:
         self._link = link
+        self._tenant = tenant
         #: Whether a statement was sent that may take data: others' data the server need not see.
         self.may_copy = False
 
@@ -216,9 +272,9 @@ class CopyMessages:
         elif copy.is_done:
             raise Hold  # it may be for another COPY of the same text
         elif raw[0] == codes.COPY_DATA:
-            copy.on_data(raw)
+            copy.on_data(raw, self._tenant)
         elif raw[0] == codes.COPY_DONE:
-            copy.on_done()
+            copy.on_done(self._tenant)
         else:
             copy.on_fail(raw)
 

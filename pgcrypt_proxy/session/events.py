@@ -98,6 +98,14 @@ class WorldChanged:
     answers: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class KeysFetched:
+    """The keys asked for by `FetchKeys` are in the keyring, as far as there are such; `error` says what went wrong."""
+
+    side: Side
+    error: PgcryptError | None = None
+
+
 Event = (
     DataReceived
     | ConnectionClosed
@@ -108,4 +116,5 @@ Event = (
     | BackendOpened
     | BackendFailed
     | WorldChanged
+    | KeysFetched
 )

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pgcrypt_proxy.errors import BackendProtocolError, CatalogDrift, PgcryptError
+from pgcrypt_proxy.errors import BackendProtocolError, CatalogDrift, KeyNotLoaded, PgcryptError
 from pgcrypt_proxy.session import copy, error_fields
 from pgcrypt_proxy.session.commands import RefreshCatalog
+from pgcrypt_proxy.session.courses import Courses
+from pgcrypt_proxy.session.events import Side
 from pgcrypt_proxy.session.link import IDLE, Link, Work, course_of
 from pgcrypt_proxy.session.opening import RowOpener
 from pgcrypt_proxy.session.reply_queue import Answer, Expected, Request
 from pgcrypt_proxy.session.results import NO_PROTECTED_COLUMNS, Outputs, Result, drift, parameter_description
+from pgcrypt_proxy.session.tenants import ask_for_keys
+from pgcrypt_proxy.session.waiting import RowsWait
 from pgcrypt_proxy.wire.backend import CommandComplete, ErrorResponse, ParameterStatus, ReadyForQuery, error_response
 
 #: ParseComplete, BindComplete, CloseComplete, NoData, PortalSuspended, EmptyQueryResponse have no body.
@@ -40,8 +44,10 @@ Handler = Callable[[bytes, Expected[Work]], bytes | None]
 class FromBackend:
     """Handlers by message type. Each returns what the application gets, or None."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, courses: Courses) -> None:
         self._link = link
+        self._courses = courses
+        self._rest = b""  # rows that wait for keys of tenants
         self._handlers: dict[int, Handler] = {
             ord("1"): self.on_parse_complete,
             ord("t"): self.on_parameter_description,
@@ -60,12 +66,15 @@ class FromBackend:
         """Deal with all complete messages that came."""
         link = self._link
         link.queue.unfold(course_of)
-        while not link.is_closed:
+        while not link.is_closed and Side.BACKEND not in link.awaiting_keys:
             head = link.queue.head
             if head is not None and head.work.copy_out is not None:
-                run, count = link.backend.take_run(COPY_DATA)
+                run, count = self._take_run(COPY_DATA)
                 if count:
-                    link.to_frontend.append(head.work.copy_out.messages(run))
+                    try:
+                        head.work.copy_out.open(run, link.to_frontend)
+                    except RowsWait as rows:
+                        self._await_keys(rows)
                     continue
             elif head is not None and head.request in _ROWS and head.answer is Answer.FORWARD and self._take_rows(head):
                 continue
@@ -80,6 +89,22 @@ class FromBackend:
                 return
             if shown is not None:
                 link.to_frontend.append(shown)
+
+    def _take_run(self, kinds: frozenset[int]) -> tuple[bytes, int]:
+        """The next messages of these types: those that have waited, or what came."""
+        if self._rest:
+            run, self._rest = self._rest, b""
+            return run, 1
+        return self._link.backend.take_run(kinds)
+
+    def _await_keys(self, rows: RowsWait) -> None:
+        """Nothing more is dealt with before the keys are there. Raises PgcryptError where they could not be had."""
+        link = self._link
+        error = link.key_errors.pop(Side.BACKEND, None)
+        if error is not None:
+            raise error
+        self._rest = rows.rest
+        ask_for_keys(link, Side.BACKEND, KeyNotLoaded(key_ids=rows.key_ids))
 
     def _part_of_long_row(self) -> bytes:
         backend = self._link.backend
@@ -138,12 +163,17 @@ class FromBackend:
         work = entry.work
         shown, result = self._link.descriptions.describe(raw, _planned_outputs(work))
         self._describe(entry, result)
+        if work.route is not None:
+            opener = None if result.outputs is None else self.opener(work, result.outputs, result.format_codes)
+            self._courses.note_described(work.route, raw, shown, result, opener)
         return shown
 
     def on_no_data(self, raw: bytes, entry: Expected[Work]) -> bytes:
         if _planned_outputs(entry.work) is not None:
             raise drift("the statement returns no rows")
         self._describe(entry, NO_PROTECTED_COLUMNS)
+        if entry.work.route is not None:
+            self._courses.note_described(entry.work.route, raw, raw, NO_PROTECTED_COLUMNS, None)
         return raw
 
     def _describe(self, entry: Expected[Work], result: Result) -> None:
@@ -171,7 +201,7 @@ class FromBackend:
             codes = asked if len(asked) > 1 else (asked or (0,)) * len(outputs)
         if len(codes) != len(outputs):
             raise BackendProtocolError("the server's result has other columns than it described")
-        return self._link.openers.of(outputs, codes)
+        return self._link.openers.of(outputs, codes, work.tenant)
 
     def on_command_complete(self, raw: bytes, entry: Expected[Work]) -> bytes:
         work = entry.work
@@ -210,7 +240,7 @@ class FromBackend:
             entry.work.result = NO_PROTECTED_COLUMNS
         else:
             copy.check_response(raw, plan)
-            entry.work.copy_out = copy.CopyOut(plan, self._link)
+            entry.work.copy_out = copy.CopyOut(plan, self._link, entry.work.tenant)
         return raw
 
     def on_copy_done(self, raw: bytes, entry: Expected[Work]) -> bytes:
@@ -288,7 +318,7 @@ class FromBackend:
         if result is None:
             return False
         link, work = self._link, head.work
-        run, count = link.backend.take_run(ROW_KINDS if result.outputs is None else DATA_ROWS)
+        run, count = self._take_run(ROW_KINDS if result.outputs is None else DATA_ROWS)
         if result.outputs is None:
             run = run or self._part_of_long_row()
             link.to_frontend.append(run)
@@ -297,7 +327,12 @@ class FromBackend:
             return False
         if work.opener is None:
             work.opener = self.opener(work, result.outputs, result.format_codes)
-        work.opener.open(run, link.to_frontend)
+        try:
+            work.opener.open(run, link.to_frontend)
+        except RowsWait as rows:
+            self._await_keys(rows)
+        else:
+            link.key_errors.pop(Side.BACKEND, None)
         return True
 
     def _result(self, entry: Expected[Work]) -> Result | None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from pgcrypt_proxy.errors import CatalogDrift, FrontendProtocolError, PgcryptError, ProtocolError, Refusal
 from pgcrypt_proxy.session.copy import CopyMessages
+from pgcrypt_proxy.session.courses import Courses
 from pgcrypt_proxy.session.link import Link, SessionFatal, Work
 from pgcrypt_proxy.session.parameters import passes_bind, rewritten_bind, upstream_type_oids
 from pgcrypt_proxy.session.planning import Planned, Planning
@@ -27,6 +28,7 @@ from pgcrypt_proxy.session.statements import (
     Statement,
     check_not_reserved,
 )
+from pgcrypt_proxy.session.tenants import SessionTenant, has_literals_of_tenants
 from pgcrypt_proxy.sql import refuse
 from pgcrypt_proxy.sql.plan import UNTOUCHED, Plan
 from pgcrypt_proxy.sql.planner import REFUSED_STATEMENT
@@ -52,12 +54,14 @@ _RETURNS_ANY_ROWS = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*(?:fetch|exec
 class FromFrontend:
     """Handlers by message type. They raise Hold or Unsettled, before any effect, when the message must wait."""
 
-    def __init__(self, link: Link, planning: Planning) -> None:
+    def __init__(self, link: Link, planning: Planning, courses: Courses) -> None:
         self._link = link
+        self._courses = courses
         self._planning = planning
         self._swaps = planning.swaps
         self._prepared = PreparedBySql(link, planning)
-        self.copies = CopyMessages(link)
+        self.tenant = SessionTenant(link)
+        self.copies = CopyMessages(link, self.tenant)
         self.is_batch_doomed = False
         self._handlers: dict[int, Callable[[bytes], None]] = {
             ord("Q"): self.on_query,
@@ -86,6 +90,7 @@ class FromFrontend:
             handler(raw)
         except PgcryptError as error:
             self.refuse(raw, error)
+        self.tenant.forget()
 
     def ignores(self, kind: int) -> bool:
         """Whether a message of that type is skipped now. Raises SessionFatal where that cannot be known."""
@@ -102,6 +107,8 @@ class FromFrontend:
         text = self._prepared.read(self._planning.plan(Query.decode(raw).text, extended=False))
         plan = text.planned.plan
         work = Work(plan)
+        if plan.of_tenants or plan.needs_tenant:
+            work.tenant = self._prepared_for_tenants(plan)
         if not plan.is_untouched:
             self._check_settings(plan)
             self._check_keys(plan)
@@ -113,7 +120,13 @@ class FromFrontend:
         link.note_settings(plan)
         link.note_shape(plan)
         self._swaps.note_sent(plan)
-        self._expect_query(raw, work)
+        self.expect_query(raw, work)
+        if text.planned.is_certain:
+            self._courses.note_query(raw[5:], text.planned.sql, plan)
+
+    def _prepared_for_tenants(self, plan: Plan) -> str | None:
+        """Whatever the text's own values need of tenants and their keys; the session's tenant. Raises Hold."""
+        return None if plan.refusal is not None else self.tenant.for_text(plan)
 
     def _rendered(self, planned: Planned, work: Work) -> str:
         """The text with its literals sealed; of several statements, one with an unsound literal fails in its place."""
@@ -130,7 +143,7 @@ class FromFrontend:
                 errors.append(error)
                 work.plan = self._link.planner.with_failures(planned.sql, planned.resolved, errors)
 
-    def _expect_query(self, raw: bytes, work: Work, error: PgcryptError | None = None) -> None:
+    def expect_query(self, raw: bytes, work: Work, error: PgcryptError | None = None) -> None:
         """A Query takes away the unnamed statement and the unnamed portal, whether or not it fails."""
         link = self._link
         batch = link.queue.batch
@@ -147,12 +160,18 @@ class FromFrontend:
         self.await_settings()
         text = self._prepared.read(self._planning.plan(parse.query, extended=True))
         self._check_settings(text.planned.plan)
-        self._send_parse(raw, parse, text, Answer.FORWARD)
+        if has_literals_of_tenants(text.planned.plan):
+            self._prepared_for_tenants(text.planned.plan)
+        statement = self._send_parse(raw, parse, text, Answer.FORWARD)
+        if text.planned.is_certain and not parse.statement_name:
+            self._courses.note_parse(raw[6:], statement, self._link.to_backend[-1])
         self.is_batch_doomed = text.planned.plan.refusal is not None
 
     def _send_parse(self, raw: bytes, parse: Parse, text: Text, answer: Answer) -> Statement:
         link, plan = self._link, text.planned.plan
         statement = self._statement(parse, text)
+        if has_literals_of_tenants(plan):
+            statement.literals_of = link.values.tenants.session if plan.needs_tenant else None
         work = Work(plan, statement)
         if not plan.is_untouched:
             self._prepared.check_name(parse.statement_name)
@@ -193,6 +212,8 @@ class FromFrontend:
         self._check_settings(statement.plan)
         portal = Portal(statement)
         work = Work(statement.plan, statement, portal)
+        if statement.is_of_tenants:
+            portal.tenant = self.tenant.for_bind(raw, statement)
         if passes_bind(link, statement) and len(raw) <= MAX_KEPT_BIND_BYTES:
             portal.bind = raw
         else:
@@ -237,6 +258,8 @@ class FromFrontend:
         plan = _plan_of(portal)
         self._prepared.check(portal.statement)
         work = Work(plan, portal.statement, portal)
+        if portal.statement is not None and portal.statement.is_of_tenants:
+            work.tenant = self.tenant.check_execute(plan, portal.tenant)
         work.on_complete = self._prepared.changes(plan, self._prepared.made_by(portal.statement), batch)
         if portal.needs_description(batch):
             portal.described_in = batch
@@ -329,6 +352,8 @@ class FromFrontend:
         if plan.refusal is not None:
             raise copy.copy(plan.refusal)  # the plan is shared: raised itself, it would keep every traceback
         self._check_settings(plan)
+        if has_literals_of_tenants(plan):
+            self._prepared_for_tenants(plan)
         return self._send_parse(parse.encode(), parse, text, Answer.SKIP)
 
     def await_settings(self) -> None:
@@ -356,7 +381,7 @@ class FromFrontend:
         link.observer.refused(error)
         if raw[0] == ord("Q"):
             self.copies.may_copy = False
-            self._expect_query(REFUSED_QUERY, Work(), error)
+            self.expect_query(REFUSED_QUERY, Work(), error)
         elif raw[0] == ord("F"):
             link.expect(REFUSED_CALL, Request.FUNCTION_CALL, Work(), Answer.REPLACE, error)
         else:

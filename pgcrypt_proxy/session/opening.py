@@ -13,9 +13,11 @@ from typing import Any
 
 from pgcrypt_proxy import fast
 from pgcrypt_proxy.crypto.keyring import Keyring, SealContext
+from pgcrypt_proxy.errors import KeyNotLoaded
 from pgcrypt_proxy.session.meter import Meter
 from pgcrypt_proxy.session.results import Outputs
 from pgcrypt_proxy.session.transform import Opener, Values
+from pgcrypt_proxy.session.waiting import RowsWait
 from pgcrypt_proxy.values import codec
 from pgcrypt_proxy.values.settings import TextSettings
 from pgcrypt_proxy.values.types import LogicalType
@@ -35,8 +37,17 @@ _NativeColumn = tuple[int, bool, tuple[tuple[int, Any], ...], bytes, Callable[[b
 class RowOpener:
     """Opens the rows of one kind of result: these columns, these formats, this client encoding."""
 
-    def __init__(self, values: Values, meter: Meter, outputs: Outputs, codes: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        values: Values,
+        meter: Meter,
+        outputs: Outputs,
+        codes: tuple[int, ...],
+        *made_of: object,
+        tenant: str | None = None,
+    ) -> None:
         self.outputs = outputs
+        self._made_of = made_of
         self.settings = values.settings
         self._is_utf8 = values.encoding.is_utf8
         self._values = values
@@ -44,7 +55,8 @@ class RowOpener:
         self._codes = codes
         # Made now: they are for the settings of now, as the compiled ones are.
         self._reference: list[Opener | None] = [
-            None if column is None else values.opener(column, code) for column, code in zip(outputs, codes, strict=True)
+            None if column is None else values.opener(column, code, tenant)
+            for column, code in zip(outputs, codes, strict=True)
         ]
         self._keyring: Keyring | None = None
         self._native: Any = None
@@ -52,24 +64,44 @@ class RowOpener:
     def open(self, run: bytes, out: list[bytes]) -> None:
         """Append the rows of `run`, whole DataRow messages, as the client sees them.
 
-        Raises PgcryptError at the first row that does not open; those before it are in `out`.
+        Raises PgcryptError at the first row that does not open, RowsWait at the first one whose key must be loaded;
+        those before it are in `out`.
         """
         at = left = 0
         while at < len(run):
-            if left < MAX_LEFT and (native := self._compiled()) is not None:
+            if left < MAX_LEFT and (native := self.compiled()) is not None:
                 started = self._meter.clock()
                 opened, reached, counts = native.open(run, at)
                 if reached > at:
                     out.append(opened)
-                    self._count(counts, self._meter.clock() - started)
+                    self.count(counts, self._meter.clock() - started)
                     at, left = reached, 0
                     continue
             left += 1
             end = at + 1 + int.from_bytes(run[at + 1 : at + 5])
-            out.append(rows.replace(run[at:end], self._reference))
+            try:
+                out.append(rows.replace(run[at:end], self._reference))
+            except KeyNotLoaded as wanted:
+                raise RowsWait(run[at:], wanted.key_ids | self._further_keys(run, end)) from None
             at = end
 
-    def _compiled(self) -> Any:
+    def _further_keys(self, run: bytes, at: int) -> set[int]:
+        """The keys that rows behind the first that waits will ask for: all at once, not one by one."""
+        found: set[int] = set()
+        places = [n for n, column in enumerate(self.outputs) if column is not None and column.tenant is not None]
+        while at < len(run):
+            end = at + 1 + int.from_bytes(run[at + 1 : at + 5])
+            fields = rows.split(run[at + 5 : end])
+            for number in places:
+                value = fields[number] if number < len(fields) else None
+                if value is not None and self._codes[number] == 1:
+                    found.add(int.from_bytes(value[2:6]))
+                elif value is not None and value[:2] == b"\\x" and len(value) >= 14:
+                    found.add(int(value[6:14], 16))
+            at = end
+        return found
+
+    def compiled(self) -> Any:
         """The compiled opener under the present keyring, or None: then the reference does it, or says why not."""
         keyring = self._values.keyring
         if fast.native is None or keyring.is_expired:
@@ -77,7 +109,7 @@ class RowOpener:
         if self._keyring is not keyring:
             self._keyring = keyring
             columns = self._native_columns(keyring)
-            self._native = None if columns is None else fast.native.Rows(columns)
+            self._native = None if columns is None else fast.native.Rows(columns, *self._made_of)
         return self._native
 
     def _native_columns(self, keyring: Keyring) -> tuple[_NativeColumn | None, ...] | None:
@@ -88,6 +120,8 @@ class RowOpener:
             if column is None:
                 made.append(None)
                 continue
+            if column.tenant is not None:
+                return None  # each row has a key and context of its own
             keys = keyring.native_keys(SealContext(column.id, column.data_class))
             if keys is None:
                 return None
@@ -96,7 +130,8 @@ class RowOpener:
             made.append((kind, code == 0, *keys, convert))
         return tuple(made)
 
-    def _count(self, counts: tuple[int, ...], seconds: float) -> None:
+    def count(self, counts: tuple[int, ...], seconds: float) -> None:
+        """So many values of each column were opened, all in that time."""
         sums: dict[str, int] = {}
         for column, count in zip(self.outputs, counts, strict=True):
             if column is not None and count:
@@ -124,16 +159,16 @@ class RowOpeners:
     def __init__(self, values: Values, meter: Meter) -> None:
         self._values = values
         self._meter = meter
-        self._made: dict[tuple[int, tuple[int, ...], str, int], RowOpener] = {}
+        self._made: dict[tuple[int, tuple[int, ...], str, int, str | None], RowOpener] = {}
 
-    def of(self, outputs: Outputs, codes: tuple[int, ...]) -> RowOpener:
+    def of(self, outputs: Outputs, codes: tuple[int, ...], tenant: str | None = None) -> RowOpener:
         """The opener for results of that form under the present settings and encoding."""
         values = self._values
         # By identity: an opener keeps both alive, and comparing columns would cost more than opening one.
-        key = (id(outputs), codes, values.encoding.name, id(values.settings))
+        key = (id(outputs), codes, values.encoding.name, id(values.settings), tenant)
         made = self._made.get(key)
         if made is None:
             if len(self._made) >= MAX_REMEMBERED:
                 self._made.clear()
-            made = self._made[key] = RowOpener(values, self._meter, outputs, codes)
+            made = self._made[key] = RowOpener(values, self._meter, outputs, codes, tenant=tenant)
         return made

@@ -49,10 +49,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from pgcrypt_proxy.crypto.keyring import Keyring
 from pgcrypt_proxy.errors import PgcryptError
 from pgcrypt_proxy.session.commands import CloseConnection, Command
+from pgcrypt_proxy.session.courses import Courses
 from pgcrypt_proxy.session.events import (
     AccountFound,
     BackendFailed,
@@ -61,6 +63,7 @@ from pgcrypt_proxy.session.events import (
     DataReceived,
     Event,
     InputEnded,
+    KeysFetched,
     LoginDenied,
     Side,
     TlsStarted,
@@ -120,10 +123,13 @@ class Session:
             login=login or LoginRules(),
         )
         self._planning = Planning(self._link, may_watch)
-        self._from_frontend = FromFrontend(self._link, self._planning)
-        self._from_backend = FromBackend(self._link)
+        self._courses = Courses(self._link, self._planning.swaps)
+        self._from_frontend = FromFrontend(self._link, self._planning, self._courses)
+        self._from_backend = FromBackend(self._link, self._courses)
         self._long_messages = LongMessages(self._link, self._planning, self._from_frontend)
-        self._express = Express(self._link, self._from_frontend, self._from_backend, self._planning.swaps)
+        self._express = Express(
+            self._link, self._from_frontend, self._from_backend, self._planning.swaps, self._courses
+        )
         self._held: bytes | None = None
         self._is_first_data = True
         self._has_input_ended = False
@@ -153,25 +159,34 @@ class Session:
         )
 
     @property
+    def is_holding_backend(self) -> bool:
+        """Whether the server's messages wait in the buffer, for keys of tenants."""
+        return Side.BACKEND in self._link.awaiting_keys
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing is under way: not logged in yet, or between transactions with no answer due."""
         link = self._link
         if not self.is_ready:
             return True
+        self._express.leave()
         return link.transaction_status == IDLE and not len(link.queue) and self._held is None
 
     def is_using(self, table: str) -> bool:
         """Whether a statement on `table` (schema.name), one whose column is on its way, is with the server."""
+        self._express.leave()
         return self._planning.swaps.is_using(table)
 
     def shut_down(self) -> list[Command]:
         """End the connection as an administrator's command does."""
+        self._express.leave()
         self._link.terminate(SessionFatal("terminating connection due to administrator command", sqlstate="57P01"))
         return self._link.take_commands()
 
     def handle(self, event: Event) -> list[Command]:
         """Take one event; return what is to be done now, in order."""
         link = self._link
+        self._express.leave()
         if link.is_closed:
             # The connection asked for came too late.
             return [CloseConnection(Side.BACKEND)] if isinstance(event, BackendOpened) else []
@@ -184,6 +199,30 @@ class Session:
             link.terminate(error)
         link.meter.report()
         return link.take_commands()
+
+    @property
+    def course(self) -> Any:
+        """Takes, in place of `handle`, what it knows once `arm` was called; None without compiled code."""
+        return self._courses.native
+
+    def arm(self) -> None:
+        """Let the course take what comes next, if nothing is pending. Every other call ends that."""
+        if self._held is None and self.is_ready and not self._has_input_ended:
+            self._courses.arm()
+
+    def leave_course(self) -> None:
+        """Take nothing without `handle` from now on."""
+        self._express.leave()
+
+    def report(self) -> None:
+        """Tell the observer what was done since."""
+        self._courses.settle()
+        self._link.meter.report()
+
+    def close_course(self) -> None:
+        """The connection is gone."""
+        self.report()
+        self._courses.close()
 
     def _on_data(self, event: DataReceived) -> None:
         link = self._link
@@ -221,6 +260,12 @@ class Session:
             if event.answers is not None and event.error is None:
                 link.settle_shape(event.answers)
             self._planning.on_world_changed(event)
+        elif isinstance(event, KeysFetched):
+            link.awaiting_keys.discard(event.side)
+            if event.error is not None:
+                link.key_errors[event.side] = event.error
+            if event.side is Side.BACKEND:
+                self._from_backend.pump()
         elif isinstance(event, TlsStarted):
             self._startup.on_tls_started(event)
         elif isinstance(event, AccountFound):

@@ -52,7 +52,8 @@ class Statement:
     were asked for it, `resolved_at` the count of executions at which they held;
     `described_in` the batch in which the client's own Describe of it was sent;
     `passes_parameters`: a Bind needs no rewriting. `sealed_under` are the DEKs of the
-    envelopes in the text that the server has: once one is retired, it is prepared anew.
+    envelopes in the text that the server has: once one is retired, it is prepared anew. `literals_of` is the
+    session's tenant for whom they were sealed; `is_of_tenants`: it reads or writes values of tenants.
     """
 
     name: bytes
@@ -68,9 +69,12 @@ class Statement:
     text_plan: Plan | None = None
     sealed_under: frozenset[int] = frozenset()
     may_return_any_rows: bool = False  # FETCH and EXECUTE: what they return is not in their text
+    literals_of: str | None = None
     passes_parameters: bool = field(init=False)
+    is_of_tenants: bool = field(init=False)
 
     def __post_init__(self) -> None:
+        self.is_of_tenants = self.plan.of_tenants or self.plan.needs_tenant
         self.passes_parameters = _passes_parameters(self.plan, len(self.parameter_type_oids))
 
 
@@ -94,6 +98,7 @@ class Portal:
     formats: tuple[int, ...] = ()
     result: Result | None = None
     described_in: int = -1
+    tenant: str | None = None  # the session's at Bind, where that matters
 
     @property
     def result_format_codes(self) -> tuple[int, ...]:

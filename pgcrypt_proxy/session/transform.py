@@ -13,10 +13,12 @@ from functools import partial
 
 from pgcrypt_proxy.crypto.envelope import FLAG_EQ, FLAG_EQCI
 from pgcrypt_proxy.crypto.keyring import Keyring, SealContext
-from pgcrypt_proxy.errors import InvalidValue, KeyUnavailable, OpenError, PgcryptError
+from pgcrypt_proxy.errors import InvalidValue, KeyNotLoaded, KeyUnavailable, PgcryptError
+from pgcrypt_proxy.session.bytea_text import from_bytea_text
 from pgcrypt_proxy.session.encodings import UTF8
 from pgcrypt_proxy.session.meter import Meter
 from pgcrypt_proxy.session.observer import Observer
+from pgcrypt_proxy.session.tenant_values import Tenants
 from pgcrypt_proxy.sql import refuse
 from pgcrypt_proxy.sql.catalog import ProtectedColumn
 from pgcrypt_proxy.sql.plan import ELEMENT_USES, Assigned, LiteralSlot, ParameterUse, Use, declared_type, own_type
@@ -47,8 +49,11 @@ class Values:
         self.keyring = keyring
         self.settings = TextSettings()
         self.encoding = UTF8
+        self.tenants = Tenants()
+        self.tenants.encoding = lambda: self.encoding
         self._observer = observer
         self._meter = meter
+        self._contexts: dict[tuple[int, str, str], SealContext] = {}
 
     def check_available(self) -> None:
         """Raises KeyUnavailable when the keyring's time is over, so that a statement fails before it runs."""
@@ -138,10 +143,16 @@ class Values:
 
     def sealing_keys(self, pieces: Sequence[str | LiteralSlot]) -> frozenset[int]:
         """The DEKs under which `render` seals literals now."""
-        slots = (piece for piece in pieces if not isinstance(piece, str))
-        classes = {slot.column.data_class for slot in slots if slot.text is not None and not slot.use.is_compared}
-        active = self.keyring.active_keys if classes else {}
-        return frozenset(active[name] for name in classes if name in active)
+        columns = {
+            piece.column
+            for piece in pieces
+            if not isinstance(piece, str) and piece.text is not None and not piece.use.is_compared
+        }
+        active = self.keyring.active_keys if columns else {}
+        found = {active.get(column.data_class) for column in columns if column.tenant is None}
+        of_tenants = (column for column in columns if column.tenant is not None)
+        found |= {self.keyring.tenants.active_id(column.data_class, self.tenants.of(column)) for column in of_tenants}
+        return frozenset(key_id for key_id in found if key_id is not None)
 
     def _declared(self, column: ProtectedColumn, oid: int, is_array: bool) -> LogicalType | None:
         if oid in (0, UNKNOWN_OID):
@@ -196,20 +207,26 @@ class Values:
 
     def _seal(self, column: ProtectedColumn, source: LogicalType, cast: LogicalType | None, data: bytes) -> bytes:
         source, data = self._cast(source, cast, data)
-        if source.base != column.type:
-            data = casts.convert(source.base, column.type, data, self.settings)
+        base = source.base
+        if base is not column.type and base != column.type:  # mostly they are one object; to compare two takes long
+            data = casts.convert(base, column.type, data, self.settings)
         started = self._meter.clock()
         terms, flags = [], 0
-        if "equality" in column.search:
-            terms.append(self._equality_term(column, codec.equality_key(column.type, data)))
+        equality, folded = term_keys(column, data)
+        if equality is not None:
+            terms.append(self._equality_term(column, equality))
             flags |= FLAG_EQ
-        if column.is_folded:
-            key = casts.casefold_key(column.type, data, is_upper=column.is_folded_upper)
-            terms.append(self._casefold_term(column, key))
+        if folded is not None:
+            terms.append(self._casefold_term(column, folded))
             flags |= FLAG_EQCI
-        envelope = self.keyring.seal(
-            SealContext(column.id, column.data_class), data, terms, flags, column.index_generation
-        )
+        tenant = "" if column.tenant is None else self.tenants.of(column)
+        bound = column.id, column.data_class, tenant
+        context = self._contexts.get(bound)
+        if context is None:
+            context = SealContext(*bound)
+            if not tenant:  # of which there may be many
+                self._contexts[bound] = context
+        envelope = self.keyring.seal(context, data, terms, flags, column.index_generation)
         self._meter.add("seal", column.data_class, self._meter.clock() - started)
         return envelope
 
@@ -236,15 +253,13 @@ class Values:
 
         `skips_bad_values`: what is none of the type becomes what is no bytea, so that the server skips the row.
         """
-        base, in_text = column.type.base, codec.literal_type(column.type)
 
         def seal_value(value: bytes) -> bytes:
             try:
-                if is_binary:
-                    data = codec.from_binary(base, self._recoded(base, value))
-                else:
-                    data = codec.from_text(in_text, value, self.settings)
-                envelope = self._seal(column, base, None, data)
+                data = self._copied(column, value, is_binary=is_binary)
+                envelope = self._seal(column, column.type.base, None, data)
+            except KeyNotLoaded:
+                raise
             except PgcryptError as error:
                 if skips_bad_values and is_certainly_bad(error, value):
                     return _NO_BYTEA
@@ -254,11 +269,32 @@ class Values:
 
         return seal_value
 
+    def _copied(self, column: ProtectedColumn, value: bytes, *, is_binary: bool) -> bytes:
+        """A value of COPY data before the column's modifier is applied."""
+        if is_binary:
+            base = column.type.base
+            return codec.from_binary(base, self._recoded(base, value))
+        return codec.from_text(codec.literal_type(column.type), value, self.settings)
+
+    def sealed_parts(
+        self, column: ProtectedColumn, value: bytes, *, is_binary: bool
+    ) -> tuple[bytes, bytes | None, bytes | None]:
+        """What is sealed of a value of COPY data, and what its terms are made of, for compiled code to do it."""
+        base, data = column.type.base, self._copied(column, value, is_binary=is_binary)
+        if base != column.type:
+            data = casts.convert(base, column.type, data, self.settings)
+        return data, *term_keys(column, data)
+
     # -- to the client
 
-    def opener(self, column: ProtectedColumn, format_code: int) -> Opener:
-        """Turns the server's value of a protected column into the client's, in the format it asked for."""
-        context = SealContext(column.id, column.data_class)
+    def opener(self, column: ProtectedColumn, format_code: int, tenant: str | None = None) -> Opener:
+        """Turns the server's value of a protected column into the client's, in the format it asked for.
+
+        `tenant` is the session's, where that decides what is opened. Raises KeyNotLoaded for keys of tenants.
+        """
+        context = SealContext(column.id, column.data_class, "" if column.tenant is None else tenant or "")
+        has_tenants = column.tenant is not None
+        is_any = not column.is_of_session  # whose it is, the key says
         meter, logical, settings = self._meter, column.type, self.settings
         is_text = format_code == 0
         encoding = self.encoding
@@ -268,7 +304,11 @@ class Values:
         def open_value(value: bytes) -> bytes:
             started = meter.clock()
             try:
-                plaintext = self.keyring.open(context, _from_bytea_text(value) if is_text else value)
+                sealed = from_bytea_text(value) if is_text else value
+                if has_tenants:
+                    plaintext, _ = self.keyring.open_of_tenant(context, sealed, is_any=is_any)
+                else:
+                    plaintext = self.keyring.open(context, sealed)
                 if is_text:
                     # the form that the envelope came in tells bytea_output, which the server does not report
                     data = codec.to_text(logical, plaintext, settings if value[:2] == b"\\x" else escaped)
@@ -278,6 +318,8 @@ class Values:
                     data = codec.to_binary(logical, plaintext)
                     if is_recoded:
                         data = codec.with_texts(logical, data, encoding.from_utf8)
+            except KeyNotLoaded:
+                raise
             except PgcryptError as error:
                 self._observer.failed("open", error, column.qualified_name)
                 if error.detail is None:
@@ -287,6 +329,14 @@ class Values:
             return data
 
         return open_value
+
+
+def term_keys(column: ProtectedColumn, data: bytes) -> tuple[bytes | None, bytes | None]:
+    """The equality class and the case-folded one of a value of a column, each if it has a term of it."""
+    return (
+        codec.equality_key(column.type, data) if "equality" in column.search else None,
+        casts.casefold_key(column.type, data, is_upper=column.is_folded_upper) if column.is_folded else None,
+    )
 
 
 def is_certainly_bad(error: PgcryptError, value: bytes) -> bool:
@@ -315,31 +365,3 @@ def _folded(use: Use, column: ProtectedColumn, source: LogicalType, data: bytes)
     if use is Use.FOLDED and data != key[1:]:
         return _NO_TEXT
     return key
-
-
-def _from_bytea_text(text: bytes) -> bytes:
-    """Bytes from bytea's text output, hex or escape. Raises OpenError for anything else."""
-    if text[:2] == b"\\x":
-        try:
-            return bytes.fromhex(text[2:].decode("ascii"))
-        except ValueError:
-            raise OpenError("a protected value is no envelope") from None
-    if b"\\" not in text:
-        return text
-    made = bytearray()
-    position = 0
-    while position < len(text):
-        byte = text[position]
-        if byte != 0x5C:
-            made.append(byte)
-            position += 1
-        elif text[position + 1 : position + 2] == b"\\":
-            made.append(0x5C)
-            position += 2
-        else:
-            digits = text[position + 1 : position + 4]
-            if len(digits) != 3 or digits[0] not in b"0123" or not all(d in b"01234567" for d in digits):
-                raise OpenError("a protected value is no envelope")
-            made.append(int(digits, 8))
-            position += 4
-    return bytes(made)

@@ -19,7 +19,7 @@ from pgcrypt_proxy.sql.prepared import deallocated, execution
 from pgcrypt_proxy.sql.scope import ScopeColumn
 from pgcrypt_proxy.sql.sealed import settle
 from pgcrypt_proxy.sql.select import select, select_compared
-from pgcrypt_proxy.sql.settings import changes_settings, ends_transaction, moves_names
+from pgcrypt_proxy.sql.settings import changes_settings, ends_transaction, keeps_tenant, moves_names
 from pgcrypt_proxy.sql.writes import write
 
 #: Statements in words, for refusals.
@@ -64,6 +64,7 @@ class Analysis:
     unknown_relations: frozenset[mention.RelationName] = mention.NO_RELATIONS
     dependence: Dependence | None = None
     moves_names: bool = True
+    keeps_tenant: bool = False
 
 
 def analyze(statement: Statement, text: ParsedText, catalog: Catalog, resolved: Mapping[str, int]) -> Analysis:
@@ -92,9 +93,10 @@ def analyze(statement: Statement, text: ParsedText, catalog: Catalog, resolved: 
                 deallocates=deallocated(kind, statement.tree),
                 changes_settings=changes_settings(kind, statement.tree, found),
                 ends_transaction=ends_transaction(kind, statement.tree),
+                needs_tenant=kind == "FetchStmt" and any(c.is_of_session for c in catalog.provenance.values()),
             )
             edits, uses = introspection.rewrite(statement, found, text, catalog)
-            return Analysis(plan, edits, uses, unknown, dependence, moves)
+            return Analysis(plan, edits, uses, unknown, dependence, moves, keeps_tenant(kind, statement.tree, found))
         context = Context(
             catalog,
             text,
@@ -110,6 +112,7 @@ def analyze(statement: Statement, text: ParsedText, catalog: Catalog, resolved: 
         outputs = _understand(context, statement, touched)
         columns = tuple(_shown(o) for o in outputs) if outputs is not None else None
         settle(context)
+        shown = [column for column in columns or () if column is not None]
         copied = copy.plan(statement.tree, outputs, columns) if kind == "CopyStmt" and outputs and columns else None
         plan = StatementPlan(
             is_untouched=not context.edits and not any(columns or ()),
@@ -120,8 +123,12 @@ def analyze(statement: Statement, text: ParsedText, catalog: Catalog, resolved: 
             changes_settings=changes_settings(kind, statement.tree, found),
             reshapes=reshapes,
             command_tag=context.command_tag,
+            of_tenants=context.seals_of_tenants or any(c.tenant for c in shown),
+            seals_of_tenants=context.seals_of_tenants,
+            needs_tenant=context.needs_tenant or any(c.is_of_session for c in shown),
         )
-        return Analysis(plan, context.edits, context.uses, unknown, dependence, moves)
+        keeps = keeps_tenant(kind, statement.tree, found)
+        return Analysis(plan, context.edits, context.uses, unknown, dependence, moves, keeps)
     except Refusal as refusal:
         return Analysis(StatementPlan(is_untouched=False, refusal=refusal), [], [], unknown, dependence)
     except RecursionError:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from pgcrypt_proxy.policy.model import TenantRule
+from pgcrypt_proxy.sql.tenant_values import TenantValue
 from pgcrypt_proxy.values.database_types import NO_TYPES, DatabaseTypes
 from pgcrypt_proxy.values.types import LogicalType
 
@@ -30,6 +32,8 @@ class ProtectedColumn:
     named in the rules but not yet sealed (`is_armed` is false), in which case
     every statement that touches its table is refused. All its terms are made with
     the index key of `index_generation`, which is 0 where nothing has terms.
+    `tenant` says whose key seals a value, `tenant_type` is the type of the column that it names in this relation;
+    `tenant_value` is where a statement has the tenant of a row, once it is bound to one (`sql.tenants`).
     """
 
     id: int
@@ -45,10 +49,23 @@ class ProtectedColumn:
     index_domain: str = ""
     is_armed: bool = True
     index_generation: int = 0
+    tenant: TenantRule | None = None
+    tenant_type: LogicalType | None = None
+    tenant_value: TenantValue | None = None
 
     @property
     def qualified_name(self) -> str:
         return f"{self.schema}.{self.table}.{self.name}"
+
+    @property
+    def has_tenant_column(self) -> bool:
+        """Whether a column of the same row says whose key seals a value."""
+        return self.tenant is not None and bool(self.tenant.column)
+
+    @property
+    def is_of_session(self) -> bool:
+        """Whether the session's tenant is the only one whose values are sealed and opened."""
+        return self.tenant is not None and not self.tenant.column
 
     @property
     def is_folded_upper(self) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +17,7 @@ from pgcrypt_proxy.sql.operands import Operand
 from pgcrypt_proxy.sql.parse import Node, ParsedText
 from pgcrypt_proxy.sql.plan import ELEMENT_USES, LiteralSlot, ParameterUse, Use
 from pgcrypt_proxy.sql.scope import Scope, ScopeColumn, quote
+from pgcrypt_proxy.sql.tenant_values import TenantFrom, TenantParameter
 from pgcrypt_proxy.values import casts
 
 Outputs = list[ScopeColumn] | None
@@ -57,6 +58,12 @@ class Context:
     subselects: dict[tuple[str, int], Outputs] = field(default_factory=dict)
     #: references to merged columns of a join: what they are written as, by their first character
     spelled: dict[int, str] = field(default_factory=dict)
+    #: whether values of tenants are sealed, and whether the session's tenant must be known for that
+    seals_of_tenants: bool = False
+    needs_tenant: bool = False
+    #: whether it writes, and the columns of the row that is written, whose envelopes are of its tenant already
+    writes: bool = False
+    same_row: Sequence[ScopeColumn] = ()
     #: the command tag that the client expects, where something else is sent
     command_tag: str | None = None
     #: set by `analyze`: expressions hold SELECT, WITH holds data-modifying statements, and an envelope may be
@@ -159,6 +166,8 @@ class Context:
         compared = operand.cast if ELEMENT_USES.get(use, use) is Use.TERM else None
         if compared and casts.meet(column.type, compared) and not casts.is_comparable(column.type, compared):
             raise refuse.operand_form(column, operand.start + 1)
+        if column.tenant is not None and not use.is_compared:
+            column = self._of_tenant(operand, column)
         if operand.parameter is None:
             start = operand.start + 1
             return LiteralSlot(operand.text, use, column, operand.cast, start, operand.default, at=operand.at)
@@ -166,6 +175,20 @@ class Context:
         if made not in self.uses:
             self.uses.append(made)
         return ParameterPiece(made)
+
+    def _of_tenant(self, operand: Operand, column: ProtectedColumn) -> ProtectedColumn:
+        """The column bound to whose value `operand` is. Raises Refusal when nobody knows."""
+        if operand.is_null:
+            return column
+        self.seals_of_tenants = True
+        if column.is_of_session:
+            self.needs_tenant = True
+            return replace(column, tenant_value=TenantFrom.SESSION)
+        if column.tenant_value is None:
+            raise refuse.unknown_tenant(column, operand.start + 1)
+        if operand.parameter is None and isinstance(column.tenant_value, TenantParameter):
+            raise refuse.literal_of_tenant(column, operand.start + 1)  # it would be sealed before the tenant is known
+        return column
 
     def replace(self, operand: Operand, use: Use, column: ProtectedColumn) -> None:
         self.edit(operand.start, operand.end, self.piece(operand, use, column))

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pgcrypt_proxy.errors import Refusal
-from pgcrypt_proxy.sql import refuse
+from pgcrypt_proxy.sql import refuse, tenants
 from pgcrypt_proxy.sql.catalog import ProtectedColumn, Relation
 from pgcrypt_proxy.sql.context import Context, Outputs
 from pgcrypt_proxy.sql.parse import Node
@@ -21,6 +22,7 @@ from pgcrypt_proxy.sql.references import names_of
 from pgcrypt_proxy.sql.scope import Scope, ScopeColumn, check_present, quote, table_source
 from pgcrypt_proxy.sql.select import where
 from pgcrypt_proxy.sql.star import check_order
+from pgcrypt_proxy.sql.tenant_values import TenantFrom
 from pgcrypt_proxy.wire.copy_format import CopyFormat, CopyKind, Header
 
 #: Options that do not change how the data are read or written.
@@ -121,7 +123,29 @@ def plan(tree: Node, outputs: Sequence[ScopeColumn], columns: tuple[ProtectedCol
             raise _unknown(name, option)
     table = tree.get("relation", {}).get("relname", "")
     type_oids = tuple(output.type_oid for output in outputs)
-    return CopyPlan(is_from, table, _format(options, names), columns, names, skips_bad_rows, type_oids)
+    tenant_at = None
+    if is_from:
+        columns, tenant_at = _bound(columns, names)
+    return CopyPlan(is_from, table, _format(options, names), columns, names, skips_bad_rows, type_oids, tenant_at)
+
+
+def _bound(
+    columns: tuple[ProtectedColumn | None, ...], names: tuple[str, ...]
+) -> tuple[tuple[ProtectedColumn | None, ...], int | None]:
+    """The columns bound to the tenant of their row, and where that stands. Raises Refusal when the data lack it."""
+    owner = next((c for c in columns if c is not None and c.has_tenant_column), None)
+    at = None
+    if owner is not None and owner.tenant is not None:
+        tenants.copied_type(owner)
+        if owner.tenant.column not in names:
+            raise refuse.unknown_tenant(owner)
+        at = names.index(owner.tenant.column)
+    made = []
+    for column in columns:
+        if column is not None and column.tenant is not None:
+            column = replace(column, tenant_value=TenantFrom.SESSION if column.is_of_session else TenantFrom.ROW)
+        made.append(column)
+    return tuple(made), at
 
 
 def _format(options: dict[str, Node], names: tuple[str, ...]) -> CopyFormat:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pgcrypt_proxy.sql import refuse
+from pgcrypt_proxy.sql import refuse, tenants
 from pgcrypt_proxy.sql.catalog import ProtectedColumn, Relation
 from pgcrypt_proxy.sql.context import Context, find_relation
 from pgcrypt_proxy.sql.ddl_column import (
@@ -96,6 +96,8 @@ def _action(work: _Alteration, command: Node, span: Span) -> bool:
     kind, name = command.get("subtype", "AT_AddColumn"), command.get("name", "")
     context, protected = work.context, work.protected
     position = span.start(context.text) + 1
+    if kind in ("AT_AlterColumnType", "AT_DropColumn"):
+        tenants.check_kept(work.relation, name, position)
     if kind == "AT_AddColumn":
         return _add_column(work, command["def"]["ColumnDef"], span)
     if kind == "AT_AlterColumnType":

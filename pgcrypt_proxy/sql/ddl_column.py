@@ -128,6 +128,9 @@ def seal_default(context: Context, column: ProtectedColumn, expression: Node, po
     if operand is None or operand.parameter is not None or operand.is_array:
         hint = "Write a constant, or let the application give the value."
         raise refuse.construct(column, "DEFAULT with an expression", position, hint=hint)
+    if column.tenant is not None and not operand.is_null:
+        hint = "Let the application give the value: a default would be one tenant's in everybody's rows."
+        raise refuse.construct(column, "DEFAULT", position, hint=hint)
     if not operand.is_null:
         context.replace(operand, Use.SEAL, column)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pgcrypt_proxy.sql import refuse
+from pgcrypt_proxy.sql import refuse, tenants
 from pgcrypt_proxy.sql.catalog import ProtectedColumn, Relation
 from pgcrypt_proxy.sql.context import Context
 from pgcrypt_proxy.sql.ddl_steps import Steps
@@ -36,6 +36,7 @@ def rename(context: Context, statement: Statement) -> Steps:
             steps.before.append(f"ALTER INDEX {quote(relation.schema)}.{quote(old)} RENAME TO {quote(new)}")
     else:
         check_named_in_order(relation, old, position)
+        tenants.check_kept(relation, old, position)
         column = next((c.protected for c in relation.columns if c.name == old), None)
         _check_rules(context, (relation.schema, relation.name), [(new, column)], position)
     return steps

@@ -87,6 +87,11 @@ def _executed(
         return planned
     (statement,) = inner.statements
     outputs = statement.outputs
+    if inner.seals_of_tenants:
+        raise refuse.form(
+            "EXECUTE of a statement that stores values of tenants",
+            hint="Run it by the extended query protocol, as it was prepared.",
+        )
     if execution.makes_table:
         column = next((column for column in outputs or () if column is not None), None)
         if column is not None:
@@ -95,7 +100,13 @@ def _executed(
     if execution.makes_table or execution.is_explained:
         outputs = None
     edits += _arguments(sql, execution, prepared)
-    return replace(planned, is_untouched=False, outputs=outputs)
+    return replace(
+        planned,
+        is_untouched=False,
+        outputs=outputs,
+        of_tenants=statement.of_tenants,
+        needs_tenant=statement.needs_tenant,
+    )
 
 
 def _arguments(sql: str, execution: Execution, prepared: Prepared) -> list[Edit]:

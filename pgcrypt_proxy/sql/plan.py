@@ -202,7 +202,7 @@ class CopyPlan:
 
     `table` is the name that errors give as their place; empty for a query.
     `skips_bad_rows` is ON_ERROR ignore. `type_oids` are the columns' types as far
-    as they are known, 0 for others.
+    as they are known, 0 for others. `tenant_at` is the field that names the row's tenant.
     """
 
     is_from: bool
@@ -212,6 +212,7 @@ class CopyPlan:
     names: tuple[str, ...]
     skips_bad_rows: bool = False
     type_oids: tuple[int, ...] = ()
+    tenant_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +231,9 @@ class StatementPlan:
     `ends_transaction`: it may bring such settings back. `copy`: a COPY whose data
     must be changed on their way. `reshapes`: DDL that may change which columns
     are protected, or what they are called. `command_tag`: what the client gets
-    for the tag of what was sent in the statement's place.
+    for the tag of what was sent in the statement's place. `of_tenants`: values of
+    tenants are opened or sealed (`seals_of_tenants`); `needs_tenant`: the session's
+    tenant must be known for it.
     """
 
     is_untouched: bool = True
@@ -246,6 +249,9 @@ class StatementPlan:
     copy: CopyPlan | None = None
     reshapes: bool = False
     command_tag: str | None = None
+    of_tenants: bool = False
+    seals_of_tenants: bool = False
+    needs_tenant: bool = False
 
     @property
     def needs_keys(self) -> bool:
@@ -305,6 +311,18 @@ class Plan:
     @property
     def changes_settings(self) -> bool:
         return any(s.changes_settings for s in self.statements)
+
+    @property
+    def of_tenants(self) -> bool:
+        return any(s.of_tenants for s in self.statements)
+
+    @property
+    def seals_of_tenants(self) -> bool:
+        return any(s.seals_of_tenants for s in self.statements)
+
+    @property
+    def needs_tenant(self) -> bool:
+        return any(s.needs_tenant for s in self.statements)
 
     @property
     def ends_transaction(self) -> bool:

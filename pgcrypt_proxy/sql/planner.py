@@ -276,6 +276,7 @@ def _settled(analyses: Iterable[tuple[Analysis, bool]]) -> list[Analysis]:
     """
     made = []
     is_doubtful = False
+    is_same_tenant = True
     changed: frozenset[str] = frozenset()
     reshaped: frozenset[str] | None = None
     for analysis, is_known in analyses:
@@ -284,11 +285,15 @@ def _settled(analyses: Iterable[tuple[Analysis, bool]]) -> list[Analysis]:
         if reshaped is not None and on is not None and not on.is_loose and (is_touching or on.names & reshaped):
             refused = StatementPlan(is_untouched=False, refusal=refuse.behind_reshaping())
             analysis = Analysis(refused, [], [], analysis.unknown_relations)
+        elif analysis.plan.needs_tenant and not is_same_tenant:
+            refused = StatementPlan(is_untouched=False, refusal=refuse.unsettled_tenant())
+            analysis = Analysis(refused, [], [], analysis.unknown_relations)
         elif is_doubtful and not analysis.plan.is_untouched and analysis.plan.refusal is None:
             refused = StatementPlan(is_untouched=False, refusal=refuse.unsettled_settings())
             analysis = Analysis(refused, [], [], analysis.unknown_relations)
         made.append(analysis)
         is_doubtful = is_doubtful or analysis.plan.changes_settings
+        is_same_tenant = is_same_tenant and analysis.keeps_tenant
         if analysis.plan.reshapes and on is not None:
             changed |= on.names
         if not is_known or reshaped is not None:

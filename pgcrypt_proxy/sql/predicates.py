@@ -261,7 +261,7 @@ def nullif(context: Context, tree: Node, scope: Scope, owner: ProtectedColumn) -
     first = text.token_index.get(text.to_char(tree.get("location", -1)))
     if "ColumnRef" not in left or found is None or found.protected is None or scope.is_grouped(found) or first is None:
         raise refuse.construct(owner, "NULLIF", position)
-    take(found, owner, position)
+    take(context, found, owner, position)
     check_searchable(owner, position)
     tokens = text.tokens
     comma = first + 2 + 2 * len(left["ColumnRef"]["fields"]) - 1

@@ -58,6 +58,9 @@ class Declared:
         return self.type.array_oid if self.is_array else self.type.parameter_oid
 
 
+_BY_PROTOCOL = "Run it by the extended query protocol, with a driver's parameters."
+
+
 def deallocated(kind: str, tree: Node) -> str | None:
     """What DEALLOCATE or DISCARD ALL takes away: a name, ALL_PREPARED, or None for other statements."""
     if kind == "DeallocateStmt":
@@ -99,6 +102,8 @@ def _prepared(
     plan = plan_of(sql)
     if plan.refusal is not None:
         return StatementPlan(is_untouched=False, refusal=_moved_refusal(plan.refusal, start)), []
+    if plan.seals_of_tenants:
+        raise refuse.form("PREPARE of a statement that stores values of tenants", hint=_BY_PROTOCOL)
     made = Prepared(statement.tree["name"], sql, plan, tuple(declared.oid for declared in types))
     tables = tuple(sorted({table for inner in plan.statements for table in inner.tables}))
     if plan.is_untouched:

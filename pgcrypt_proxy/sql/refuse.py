@@ -295,3 +295,32 @@ def unsettled_settings(position: int | None = None) -> Refusal:
         hint="Send the SET statement by itself and wait for its answer.",
         position=position,
     )
+
+
+def unknown_tenant(column: ProtectedColumn, position: int | None = None) -> Refusal:
+    """A value of a column with tenants, in a row of which the statement does not say whose it is."""
+    name = column.tenant.column if column.tenant is not None else ""
+    return Refusal(
+        f'the tenant of a value for protected column "{column.qualified_name}" is not known',
+        hint=f'Give "{name}" as a parameter or literal: in the row of an INSERT, in the WHERE of an UPDATE'
+        f" (AND {name} = ...), among the columns of ON CONFLICT or COPY.",
+        position=position,
+    )
+
+
+def unsettled_tenant() -> Refusal:
+    """A statement of the session's tenant, behind one of the same text that may set another."""
+    return Refusal(
+        "the session's tenant may be another one behind an earlier statement of the same text",
+        hint="Send the statements one by one.",
+    )
+
+
+def literal_of_tenant(column: ProtectedColumn, position: int | None = None) -> Refusal:
+    """A literal in a row whose tenant is a parameter."""
+    return Refusal(
+        f'a literal for protected column "{column.qualified_name}" beside a parameter that names the tenant is not'
+        " possible",
+        hint="Give both as parameters, or both as literals.",
+        position=position,
+    )

@@ -20,6 +20,7 @@ from pgcrypt_proxy.sql.parse import Node
 from pgcrypt_proxy.sql.plan import Use
 from pgcrypt_proxy.sql.references import column, column_names, field, names_of, span
 from pgcrypt_proxy.sql.scope import Scope, ScopeColumn, quote
+from pgcrypt_proxy.sql.tenant_values import TenantRows
 from pgcrypt_proxy.values.casts import are_peers, are_related, is_alike, is_text
 from pgcrypt_proxy.values.types import LogicalType, array_of, type_by_name
 
@@ -196,7 +197,7 @@ def seal_into(context: Context, node: Node, scope: Scope, owner: ProtectedColumn
         outputs = subselect(context, tree, scope)
         if outputs is None or len(outputs) != 1:
             raise refuse.value_form(owner, position)
-        take(outputs[0].nested(), owner, position)
+        take(context, outputs[0].nested(), owner, position)
     else:
         raise refuse.value_form(owner, position)
 
@@ -264,7 +265,7 @@ def conditions(context: Context, node: Node, scope: Scope) -> None:
         conditions(context, part, scope)
 
 
-def take(given: ScopeColumn, owner: ProtectedColumn, position: int | None) -> None:
+def take(context: Context, given: ScopeColumn, owner: ProtectedColumn, position: int | None) -> None:
     """What `given` holds goes into `owner` as it is. Raises Refusal unless that is an envelope of the same column.
 
     `owner` without a type modifier takes what has one, as in a CASE; never the other way.
@@ -275,6 +276,9 @@ def take(given: ScopeColumn, owner: ProtectedColumn, position: int | None) -> No
         raise refuse.value_form(owner, position)
     elif given.protected.id != owner.id or owner.type not in (given.protected.type, given.protected.type.base):
         raise refuse.construct(given.protected, f'copying into "{owner.qualified_name}"', position)
+    elif owner.has_tenant_column and context.writes and not any(given is column for column in context.same_row):
+        hint = "Read the value in the application, and write it with its tenant."
+        raise refuse.construct(owner, "copying from a row that may be another tenant's", position, hint=hint)
 
 
 def _pass_on(context: Context, tree: Node, scope: Scope, owner: ProtectedColumn) -> None:
@@ -308,7 +312,7 @@ def _reference(context: Context, node: Node, scope: Scope, owner: ProtectedColum
         raise refuse.value_form(owner, position)
     if scope.is_grouped(found):
         raise refuse.construct(owner, "an expression over a column that the query groups by", position)
-    take(found, owner, position)
+    take(context, found, owner, position)
 
 
 def drop_cast(context: Context, node: Node, scope: Scope) -> None:
@@ -332,14 +336,21 @@ def settle(context: Context) -> None:
             drop_cast(context, feed.outer_cast, feed.scope)
     for feed in context.feeds:
         default = _type_beside(context, feed)
-        for node in feed.nodes:
+        for number, node in enumerate(feed.nodes):
             if feed.demand is None:
                 context.plain(context, node, feed.scope, "VALUES")
             elif feed.is_array:
                 _settle_array(context, node, *feed.demand)
             else:
-                _settle_scalar(context, node, feed, default, *feed.demand)
+                use, owner = feed.demand
+                _settle_scalar(context, node, feed, default, use, _of_row(owner, number))
     _settle_null_tests(context)
+
+
+def _of_row(owner: ProtectedColumn, number: int) -> ProtectedColumn:
+    """The column in that row of VALUES."""
+    rows = owner.tenant_value
+    return replace(owner, tenant_value=rows.values[number]) if isinstance(rows, TenantRows) else owner
 
 
 def _settle_array(context: Context, node: Node, use: Use, owner: ProtectedColumn) -> None:

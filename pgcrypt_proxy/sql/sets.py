@@ -99,7 +99,7 @@ def _united(context: Context, one: ScopeColumn, other: ScopeColumn, tree: Node) 
                 what = f"{what} with a column that is not the same"
                 raise refuse.construct(owner, what, _position(context, tree), hint=hint)
             if side.feed is None:
-                take(side, owner, None)
+                take(context, side, owner, None)
             elif owner.type.typmod != -1:
                 what = f"{what} with a value, which loses the length,"
                 raise refuse.construct(owner, what, _position(context, tree), hint="Run two queries.")

@@ -47,3 +47,15 @@ def moves_names(kind: str, tree: Node, found: Mentions) -> bool:
 def ends_transaction(kind: str, tree: Node) -> bool:
     """Whether the statement ends a transaction or goes back in it, and settings with it."""
     return kind == "TransactionStmt" and tree.get("kind") in _ENDS
+
+
+#: Statements that set nothing by themselves.
+_SET_NOTHING = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt"})
+_BEGINS = frozenset({"TRANS_STMT_BEGIN", "TRANS_STMT_START", "TRANS_STMT_SAVEPOINT", "TRANS_STMT_RELEASE"})
+
+
+def keeps_tenant(kind: str, tree: Node, found: Mentions) -> bool:
+    """Whether pgcrypt.tenant is certain to be the same behind the statement: a function may set it."""
+    if kind == "TransactionStmt":
+        return tree.get("kind", "TRANS_STMT_BEGIN") in _BEGINS
+    return kind in _SET_NOTHING and not found.functions

@@ -18,6 +18,7 @@ from pgcrypt_proxy.sql.mention import RelationName
 from pgcrypt_proxy.sql.parse import Node, ParsedText
 from pgcrypt_proxy.sql.plan import LiteralSlot, Plan, Splice
 from pgcrypt_proxy.sql.plan_cache import PlanCache
+from pgcrypt_proxy.sql.tenant_values import TenantLiteral
 
 _KINDS = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "TransactionStmt"})
 #: Clauses whose expressions are compared with others, or whose constants are numbers of outputs.
@@ -126,6 +127,8 @@ def template(
     sources: dict[int, tuple[int, bool]] = {}
     slots = {part.at: part for s in plan.splices for part in s.parts if isinstance(part, LiteralSlot)}
     fixed = set()
+    tenants = {value.at for slot in slots.values() if isinstance(value := slot.column.tenant_value, TenantLiteral)}
+    tenants |= {v.at for u in plan.parameters if u.column and isinstance(v := u.column.tenant_value, TenantLiteral)}
     for number, literal in enumerate(literals):
         is_negative = False
         constant = constants.get(literal.start)
@@ -136,7 +139,7 @@ def template(
             if text.sql[place : place + 1] != "-":
                 constant = None
         slot = slots.get(place)
-        if constant is None or not _is_value(constant, literal, is_negative):
+        if place in tenants or constant is None or not _is_value(constant, literal, is_negative):
             fixed.add(number)
         elif slot is not None:
             sources[slot.at] = number, is_negative

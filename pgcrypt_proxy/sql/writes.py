@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pgcrypt_proxy.errors import Refusal
-from pgcrypt_proxy.sql import expressions, operands, refuse
+from pgcrypt_proxy.sql import expressions, operands, refuse, tenants
 from pgcrypt_proxy.sql.catalog import ProtectedColumn, Relation
 from pgcrypt_proxy.sql.context import Context, Outputs
 from pgcrypt_proxy.sql.from_clause import from_clause
@@ -13,9 +13,9 @@ from pgcrypt_proxy.sql.scope import Scope, Source, check_present, table_source
 from pgcrypt_proxy.sql.sealed import store, subselect, take
 from pgcrypt_proxy.sql.select import targets, where
 from pgcrypt_proxy.sql.star import insert_columns, is_star, merge_columns
+from pgcrypt_proxy.sql.tenant_values import TenantValue
+from pgcrypt_proxy.sql.tenants import Columns
 from pgcrypt_proxy.sql.with_clause import common_tables
-
-Columns = list[ProtectedColumn | None]
 
 
 def write(context: Context, kind: str, tree: Node, parent: Scope | None) -> Outputs:
@@ -26,6 +26,7 @@ def write(context: Context, kind: str, tree: Node, parent: Scope | None) -> Outp
     analyses = {"InsertStmt": _insert, "UpdateStmt": _update, "DeleteStmt": _delete, "MergeStmt": _merge}
     if kind not in analyses:
         raise refuse.form(kind)
+    context.writes = True
     scope = Scope(parent)
     common_tables(context, tree.get("withClause"), scope)
     return analyses[kind](context, tree, scope)
@@ -68,15 +69,16 @@ def _insert(context: Context, tree: Node, scope: Scope) -> Outputs:
     relation, source = _target(context, tree["relation"], scope)
     columns = _insert_columns(context, tree, relation)
     query = tree.get("selectStmt", {}).get("SelectStmt")
+    rows: list[TenantValue | None] = []
     if query is not None:
         if "valuesLists" in query:
-            width = _values(context, query, columns, value_scope, is_open=_is_open(relation))
+            width = _values(context, query, columns, value_scope, rows, is_open=_is_open(relation))
         else:
             width = _insert_select(context, query, columns, value_scope, is_open=_is_open(relation))
         if "cols" not in tree:
             insert_columns(context, tree["relation"], relation, width)
     if "onConflictClause" in tree:
-        _on_conflict(context, tree["onConflictClause"], relation, source, scope)
+        _on_conflict(context, tree["onConflictClause"], relation, source, scope, rows)
     return _returning(context, tree, scope, source)
 
 
@@ -85,7 +87,8 @@ def _insert_columns(context: Context, tree: Node, relation: Relation | None) -> 
     if relation is None:
         return None
     if "cols" not in tree:
-        return [column.protected for column in relation.columns]
+        names = [column.name for column in relation.columns]
+        return tenants.columns_of(names, [column.protected for column in relation.columns], relation)
     columns = []
     for item in tree["cols"]:
         target = item["ResTarget"]
@@ -93,19 +96,27 @@ def _insert_columns(context: Context, tree: Node, relation: Relation | None) -> 
         if found is not None and "indirection" in target:
             raise refuse.construct(found, "a subscript", context.position(target.get("location")))
         columns.append(found)
-    return columns
+    return tenants.columns_of([item["ResTarget"].get("name", "") for item in tree["cols"]], columns, relation)
 
 
 def _is_open(relation: Relation | None) -> bool:
     return relation is not None and bool(relation.absent)
 
 
-def _values(context: Context, query: Node, columns: Columns | None, scope: Scope, *, is_open: bool) -> int | None:
-    """The values of INSERT ... VALUES; returns how many a row has."""
+def _values(
+    context: Context,
+    query: Node,
+    columns: Columns | None,
+    scope: Scope,
+    rows: list[TenantValue | None],
+    *,
+    is_open: bool,
+) -> int | None:
+    """The values of INSERT ... VALUES; returns how many a row has, and in `rows` whose each is."""
     values_scope = Scope(scope.parent, ctes=scope.ctes)
     common_tables(context, query.get("withClause"), values_scope)
-    for row in query["valuesLists"]:
-        _row(context, row["List"]["items"], columns, values_scope, is_open=is_open)
+    lists = (row["List"]["items"] for row in query["valuesLists"])
+    rows += [_row(context, values, columns, values_scope, is_open=is_open) for values in lists]
     order_by(context, query.get("sortClause", []), values_scope, None)
     for part in ("limitOffset", "limitCount"):
         expressions.plain(context, query.get(part), values_scope, "LIMIT")
@@ -128,14 +139,19 @@ def _check_width(count: int, columns: Columns | None, *, is_open: bool) -> None:
         raise Refusal("INSERT has more expressions than target columns", sqlstate="42601")
 
 
-def _row(context: Context, values: list[Node], columns: Columns | None, scope: Scope, *, is_open: bool) -> None:
+def _row(
+    context: Context, values: list[Node], columns: Columns | None, scope: Scope, *, is_open: bool
+) -> TenantValue | None:
+    """One row of values; returns its tenant as far as that is known."""
     _check_width(len(values), columns, is_open=is_open)
+    columns = tenants.bind_row(context, values, columns, scope)
     for number, node in enumerate(values):
         column = columns[number] if columns is not None and number < len(columns) else None
         if column is None:
             expressions.plain(context, node, scope, "VALUES")
         else:
             store(context, node, column, scope)
+    return next((c.tenant_value for c in columns or () if c is not None and c.tenant_value is not None), None)
 
 
 def _insert_select(
@@ -145,13 +161,14 @@ def _insert_select(
     that the statement itself holds, which is sealed where it stands. Returns the number of outputs."""
     outputs = context.select(context, query, scope)
     _check_width(len(outputs or ()), columns, is_open=is_open)
+    columns = tenants.bind_outputs(context, query, outputs, columns)
     for number, column in enumerate(columns or ()):
         if column is None:
             continue
         if outputs is None:
             raise refuse.construct(column, "INSERT ... SELECT of columns that are not known", hint="List the columns.")
         if number < len(outputs):
-            take(outputs[number], column, None)
+            take(context, outputs[number], column, None)
     for number, output in enumerate(outputs or ()):
         if columns is None or number >= len(columns) or columns[number] is None:
             if output.protected is not None:
@@ -160,13 +177,22 @@ def _insert_select(
     return len(outputs) if outputs is not None else None
 
 
-def _on_conflict(context: Context, clause: Node, relation: Relation | None, source: Source, scope: Scope) -> None:
+def _on_conflict(
+    context: Context,
+    clause: Node,
+    relation: Relation | None,
+    source: Source,
+    scope: Scope,
+    rows: list[TenantValue | None],
+) -> None:
     infer = clause.get("infer", {})
     _conflict_constraint(context, infer, relation)
     _conflict_target(context, infer, relation, scope)
     expressions.plain(context, infer.get("whereClause"), scope, "ON CONFLICT")
     scope.sources.append(source.beside("excluded"))
-    _set_list(context, clause.get("targetList", []), relation, scope)
+    tenant = tenants.on_conflict(clause, relation, source, rows, context)
+    _set_list(context, clause.get("targetList", []), relation, scope, tenant)
+    context.same_row = ()
     where(context, clause.get("whereClause"), scope)
     scope.sources.pop()
 
@@ -221,10 +247,13 @@ def _conflict_target(context: Context, infer: Node, relation: Relation | None, s
         depth += {"ASCII_40": 1, "ASCII_41": -1}.get(token.name, 0)
 
 
-def _set_list(context: Context, items: list[Node], relation: Relation | None, scope: Scope) -> None:
+def _set_list(
+    context: Context, items: list[Node], relation: Relation | None, scope: Scope, tenant: TenantValue | None
+) -> None:
+    """`tenant`: whose the row is, as far as that is known."""
     for item in items:
         target = item["ResTarget"]
-        column = _protected(relation, target.get("name", ""))
+        column = tenants.bound(_protected(relation, target.get("name", "")), tenant)
         node = target["val"]
         if column is not None and "indirection" in target:
             raise refuse.value_form(column, context.position(target.get("location")))
@@ -259,7 +288,7 @@ def _multiple(context: Context, assign: Node, column: ProtectedColumn | None, ta
     if column is not None:
         if given is None:
             raise refuse.value_form(column, position)
-        take(given.nested(), column, position)
+        take(context, given.nested(), column, position)
     elif given is not None:
         if given.protected is not None:
             raise refuse.construct(given.protected, "SET", position)
@@ -276,7 +305,11 @@ def _merge(context: Context, tree: Node, scope: Scope) -> Outputs:
         clause = item["MergeWhenClause"]
         expressions.plain(context, clause.get("condition"), scope, "MERGE WHEN")
         if clause.get("commandType") == "CMD_UPDATE":
-            _set_list(context, clause.get("targetList", []), relation, scope)
+            items = clause.get("targetList", [])
+            owner = tenants.tenant_of(relation)
+            if owner is not None and relation is not None:
+                tenants.check_move(relation, owner, items, is_whole=False)
+            _set_list(context, items, relation, scope, None)
         elif clause.get("commandType") == "CMD_INSERT":
             columns = _insert_columns(
                 context, {"cols": clause["targetList"]} if "targetList" in clause else {}, relation
@@ -291,7 +324,11 @@ def _merge(context: Context, tree: Node, scope: Scope) -> Outputs:
 def _update(context: Context, tree: Node, scope: Scope) -> Outputs:
     relation, source = _target(context, tree["relation"], scope)
     from_clause(context, tree.get("fromClause", []), scope)
-    _set_list(context, tree.get("targetList", []), relation, scope)
+    tenant = tenants.of_update(context, tree, relation, source, scope)
+    if not tenants.moves_row(relation, tree.get("targetList", [])):
+        context.same_row = source.columns or ()
+    _set_list(context, tree.get("targetList", []), relation, scope, tenant)
+    context.same_row = ()
     where(context, tree.get("whereClause"), scope)
     return _returning(context, tree, scope, source)
 

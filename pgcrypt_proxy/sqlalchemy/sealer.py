@@ -181,7 +181,13 @@ class Sealer:
                     "the rules contradict the database", hint="`pgcrypt-proxy check` tells more.", sqlstate="55000"
                 )
             spelled = name if name.count(".") == 2 else f"public.{name}"
-            column = opened.columns[name] = find_column(opened.catalog, spelled)
+            column = find_column(opened.catalog, spelled)
+            if column.tenant is not None:
+                raise Refusal(
+                    f'the application cannot seal "{column.qualified_name}" by itself: its values have tenants',
+                    hint="Connect through the proxy, and map the column as a plain one.",
+                )
+            opened.columns[name] = column
         return column
 
     def _current(self, opened: _Opened) -> Values:
@@ -230,7 +236,7 @@ class Sealer:
     def _renew(self, opened: _Opened) -> None:
         store, asked_at = self._store(opened), self._clock()
         with readable_errors("reading the keyring"):
-            store.ensure_keys({rule.data_class for rule in opened.policy.rules})
+            store.ensure_keys({rule.data_class for rule in opened.policy.rules if rule.tenant is None})
             locked = store.read()
             made = opened.providers.unlock(locked, ttl_s=opened.ttl_s, clock=self._clock)
             made.end_leases()

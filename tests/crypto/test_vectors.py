@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from pgcrypt_proxy.crypto import keyring as keyring_module
+from pgcrypt_proxy.crypto.deks import Dek
 from pgcrypt_proxy.crypto.envelope import SealContext, parse
 from pgcrypt_proxy.crypto.keyring import KeyRecord, Keyring
 from pgcrypt_proxy.crypto.keys import SecretKey
@@ -58,7 +60,12 @@ def keyring(case: dict[str, Any]) -> Keyring:
         KeyRecord(1, "index", "", "", VECTORS["index_generation"], "active", raw(VECTORS["index_root"]), ""),
     ]
     made = Keyring.unlock(raw(VECTORS["keyring_id"]), records, OpenKek())
-    made.grant_seals(case["key_id"], 1)
+    if case["tenant"]:
+        dek = Dek.of(records[0], raw(VECTORS["dek"]))
+        dek.granted = 1
+        made.tenants.put(dek, time.monotonic())
+    else:
+        made.grant_seals(case["key_id"], 1)
     return made
 
 
@@ -95,7 +102,11 @@ def test_sealing_gives_the_vector(case: dict[str, Any], monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("case", ENVELOPES)
 def test_the_vector_opens(case: dict[str, Any]) -> None:
-    assert keyring(case).open(context(case), raw(case["envelope"])) == raw(case["plaintext"])
+    ring, envelope = keyring(case), raw(case["envelope"])
+    if case["tenant"]:
+        assert ring.open_of_tenant(context(case), envelope) == (raw(case["plaintext"]), case["tenant"])
+    else:
+        assert ring.open(context(case), envelope) == raw(case["plaintext"])
 
 
 @pytest.mark.parametrize("case", ENVELOPES)

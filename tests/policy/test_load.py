@@ -11,6 +11,7 @@ import pytest
 
 from pgcrypt_proxy.errors import PolicyError
 from pgcrypt_proxy.policy.load import load
+from pgcrypt_proxy.policy.model import TenantRule, stored_tenant
 
 HEAD = "version: 1\nkeyring: {provider: file, path: k.kek}\n"
 COLUMN = "columns: [{table: a, column: b, type: text"
@@ -82,7 +83,15 @@ def test_a_folder_is_all_its_files(tmp_path: Path) -> None:
         (HEAD + "columns: {a: b}", 3, "columns must be a list", None),
         (HEAD + COLUMN + ", serch: [equality]}]", 3, 'no key "serch"', 'Did you mean "search"?'),
         (HEAD + COLUMN + ", readers: [x]}]", 3, "not available in this version", "Remove it"),
-        (HEAD + COLUMN + ", tenant: {column: x}}]", 3, "not available in this version", "Remove it"),
+        (HEAD + COLUMN + ", tenant: x}]", 3, "tenant must be a mapping", None),
+        (HEAD + COLUMN + ", tenant: {}}]", 3, "a column of the same row or a setting", "tenant: {column"),
+        (HEAD + COLUMN + ", tenant: {colum: x}}]", 3, 'no key "colum"', 'Did you mean "column"?'),
+        (HEAD + COLUMN + ", tenant: {column: x, setting: pgcrypt.tenant}}]", 3, "or a setting", None),
+        (HEAD + COLUMN + ", tenant: {column: b}}]", 3, "another one than the protected column", None),
+        (HEAD + COLUMN + ", tenant: {setting: app.tenant}}]", 3, "the setting of a tenant is pgcrypt.tenant", None),
+        (HEAD + COLUMN + ", tenant: {column: x}, phase: sealing}]", 3, "without a phase", "without --online"),
+        (HEAD + "columns:\n- {table: a, column: x, type: text}\n- {table: a, column: b, type: text, tenant: {column: x}}", 5, "is protected itself", "plain column"),
+        (HEAD + "columns:\n- {table: a, column: b, type: text, tenant: {column: x}}\n- {table: a, column: c, type: text, tenant: {column: y}}", 5, "one tenant column", "same column"),
         (HEAD + COLUMN + ", search: [order]}]", 3, "not available in this version", None),
         (HEAD + COLUMN + ", search: [equalty]}]", 3, 'no search mode "equalty"', 'Did you mean "equality"?'),
         (HEAD + COLUMN + ", search: equality}]", 3, "search must be a list", None),
@@ -212,3 +221,17 @@ def test_only_terms_are_reindexed(tmp_path):
     path.write_text(head + column % "")
     with pytest.raises(PolicyError, match=r"rules\.yaml:4: phase reindexing has no meaning without search"):
         load([path])
+
+
+def test_tenants(tmp_path: Path) -> None:
+    text = (
+        HEAD
+        + """columns:
+- {table: a, column: b, type: text, tenant: {column: tenant_id}}
+- {table: a, column: c, type: text, tenant: {setting: pgcrypt.tenant}}
+- {table: a, column: d, type: text}
+"""
+    )
+    tenants = [rule.tenant for rule in load([write(tmp_path, text)]).rules]
+    assert tenants == [TenantRule("tenant_id"), TenantRule(), None]
+    assert [stored_tenant(tenant.stored if tenant else "") for tenant in tenants] == tenants

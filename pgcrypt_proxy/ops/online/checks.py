@@ -57,12 +57,18 @@ class Target:
 
     def require_phase(self) -> None:
         """Raises ConfigError when the rule does not say that its column is on its way."""
+        if self.rule.tenant is not None:
+            raise ConfigError(f"{self.rule.qualified_name}: {_TENANTS}", hint=_TENANTS_HINT)
         wanted = _PHASES[self.direction]
         if self.rule.phase != wanted:
             raise ConfigError(
                 f"{self.rule.source}: the rule of {self.rule.qualified_name} does not say phase: {wanted}",
                 hint=f"Write phase: {wanted} into the rule and reload every proxy (SIGHUP), then run this again.",
             )
+
+
+_TENANTS = "values of tenants are not sealed, made plain or reindexed while applications use them"
+_TENANTS_HINT = "Run protect or unprotect without --online; for another index key, the one and then the other."
 
 
 def facts(connection: psycopg.Connection, target: Target) -> ColumnFacts:
@@ -78,6 +84,8 @@ def facts(connection: psycopg.Connection, target: Target) -> ColumnFacts:
 
 def assess(connection: psycopg.Connection, target: Target, found: ColumnFacts, *, is_short: bool = False) -> Assessment:
     """Everything that is in the way, and what becomes of the indexes."""
+    if target.rule.tenant is not None:
+        raise ConfigError(f"{target.rule.qualified_name}: {_TENANTS}", hint=_TENANTS_HINT)
     if target.direction == moves.SEAL:
         made = protect.assess(connection, found, target.rule, target.options, is_short=is_short)
     else:

@@ -1,0 +1,229 @@
+"""Whose key seals each value that a session sends, and what must be known before: its tenant, and that key.
+
+`Tenants` says it of values, from the statement, its parameters, a row of COPY data or
+the session. `SessionTenant` finds out what `pgcrypt.tenant` is by asking the server
+where the statement will run, as the server alone knows what SET LOCAL, ROLLBACK TO or
+a function made of it; and it has keys loaded that are not in memory. Both raise Hold
+meanwhile.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+
+from pgcrypt_proxy.errors import KeyNotLoaded, KeyUnavailable, Refusal, WrongTenant
+from pgcrypt_proxy.policy.model import TENANT_SETTING
+from pgcrypt_proxy.session.commands import FetchKeys
+from pgcrypt_proxy.session.events import Side
+from pgcrypt_proxy.session.link import FAILED_TRANSACTION, Link
+from pgcrypt_proxy.session.question import Hold, Question
+from pgcrypt_proxy.session.reply_queue import Request
+from pgcrypt_proxy.session.statements import RESERVED_PREFIX, Statement
+from pgcrypt_proxy.session.tenant_values import checked
+from pgcrypt_proxy.sql.catalog import ProtectedColumn
+from pgcrypt_proxy.sql.plan import LiteralSlot, Plan
+from pgcrypt_proxy.sql.tenant_values import TenantParameter
+from pgcrypt_proxy.wire.frontend import Bind, Close, Execute, Parse
+from pgcrypt_proxy.wire.rows import split
+
+TENANT_QUESTION = f"SELECT pg_catalog.current_setting('{TENANT_SETTING}', true)".encode()
+OWN_NAME = RESERVED_PREFIX + b"_tenant"
+#: How often keys are asked for that are not there when they have come.
+MAX_TRIES = 3
+
+Seals = dict[tuple[str, str], int]
+
+
+class TenantQuestion(Question):
+    """What `pgcrypt.tenant` is; None when it is not set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tenant: bytes | None = None
+
+    def ask(self, link: Link) -> None:
+        self.send(
+            link,
+            [
+                (Request.PARSE, Parse(OWN_NAME, TENANT_QUESTION, ()).encode()),
+                (Request.BIND, Bind(OWN_NAME, OWN_NAME, (), (), ()).encode()),
+                (Request.EXECUTE, Execute(OWN_NAME, 0).encode()),
+                (Request.CLOSE, Close(ord("P"), OWN_NAME).encode()),
+                (Request.CLOSE, Close(ord("S"), OWN_NAME).encode()),
+            ],
+        )
+
+    def on_reply(self, raw: bytes) -> None:
+        if raw[0] == ord("D"):
+            self.tenant = split(raw[5:])[0]
+        super().on_reply(raw)
+
+
+class SessionTenant:
+    """Of one session. What it knows is good for the message that is being dealt with."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._question: TenantQuestion | None = None
+        self._tenant: str | None = None
+        self._known_at = -1
+        self._tries = 0
+
+    def forget(self) -> None:
+        """The message is dealt with."""
+        self._question = None
+        self._tries = 0
+
+    # -- before a statement is sent
+
+    def for_text(self, plan: Plan) -> str | None:
+        """All that a text's literals and its rows need. Returns the session's tenant, None where it is not asked for.
+
+        Raises Hold, and PgcryptError.
+        """
+        tenant = self.required(plan) if plan.needs_tenant else None
+        if plan.seals_of_tenants:
+            slots = [piece for piece in plan.pieces if isinstance(piece, LiteralSlot) and piece.text is not None]
+            self._await_keys(slot.column for slot in slots if not slot.use.is_compared)
+        return tenant
+
+    def for_bind(self, raw: bytes, statement: Statement) -> str | None:
+        """The same for a Bind's parameters."""
+        link, plan = self._link, statement.plan
+        tenant = self.required(plan) if plan.needs_tenant else None
+        if statement.literals_of is not None and statement.literals_of != tenant:
+            raise Refusal(
+                "the statement was prepared with values of another tenant in it",
+                hint="Prepare it anew, or give values as parameters.",
+                sqlstate="55000",
+            )
+        if plan.seals_of_tenants:
+            bind = Bind.decode(raw)
+            columns = _read_parameters(link, bind, statement)
+            self._await_keys(columns)
+        return tenant
+
+    def check_execute(self, plan: Plan, bound: str | None) -> str | None:
+        """A portal that was bound for tenant `bound` runs. Raises Refusal when the session has another one by now."""
+        if not plan.needs_tenant:
+            return None
+        now = self.current()
+        if now != bound:
+            raise Refusal(
+                f"{TENANT_SETTING} was changed between Bind and Execute",
+                hint="Bind the statement again.",
+                sqlstate="55000",
+            )
+        return now
+
+    def required(self, plan: Plan) -> str | None:
+        """The session's tenant. Raises WrongTenant when there is none, but for statements that may do without."""
+        tenant = self.current()
+        if tenant is None and plan.of_tenants:
+            raise WrongTenant(
+                f"{TENANT_SETTING} is not set, and the statement reads or writes values of tenants",
+                hint=f"SET {TENANT_SETTING} = '...', or SET LOCAL in the transaction.",
+            )
+        return tenant
+
+    def current(self) -> str | None:
+        """What the setting is where the next statement runs; None for unset or empty. Raises Hold and Refusal."""
+        link, asked = self._link, self._question
+        if asked is not None:
+            if not asked.is_done:
+                raise Hold
+            self._question = None
+            if asked.has_failed:
+                raise Refusal(f"{TENANT_SETTING} could not be read", sqlstate="55000")
+            self._known_at = link.executions
+            self._tenant = self._decoded(asked.tenant)
+        if self._known_at == link.executions:
+            link.values.tenants.session = self._tenant
+            return self._tenant
+        if link.queue.is_synced and len(link.queue):
+            raise Hold  # what is under way may set it
+        if link.queue.is_synced and link.transaction_status == FAILED_TRANSACTION:
+            raise Refusal(
+                "current transaction is aborted, commands ignored until end of transaction block", sqlstate="25P02"
+            )
+        self._question = TenantQuestion()
+        self._question.ask(link)
+        raise Hold
+
+    def _decoded(self, raw: bytes | None) -> str | None:
+        if not raw:
+            return None
+        return checked(self._link.encoding.to_utf8(raw).decode())
+
+    # -- keys
+
+    def _await_keys(self, columns: Iterable[ProtectedColumn]) -> None:
+        wanted: Seals = {}
+        tenants = self._link.values.tenants
+        for column in columns:
+            if column.tenant is not None:
+                named = column.data_class, tenants.of(column)
+                wanted[named] = wanted.get(named, 0) + 1
+        self.await_seals(wanted)
+
+    def await_seals(self, wanted: Mapping[tuple[str, str], int]) -> None:
+        """Let so many values be sealed with these keys.
+
+        Raises Hold while they are loaded, PgcryptError if they cannot be.
+        """
+        link = self._link
+        error = link.key_errors.pop(Side.FRONTEND, None)
+        missing = link.values.keyring.tenants.missing(wanted)
+        if not missing:
+            self._tries = 0
+            return
+        if error is not None:
+            raise copy.copy(error)
+        if Side.FRONTEND not in link.awaiting_keys:
+            if self._tries >= MAX_TRIES:
+                raise KeyUnavailable(
+                    "the data encryption keys of tenants are not available", hint="The statement can be tried again."
+                )
+            self._tries += 1
+            ask_for_keys(link, Side.FRONTEND, KeyNotLoaded(seals=missing))
+        raise Hold
+
+
+def has_literals_of_tenants(plan: Plan) -> bool:
+    """Whether values of tenants stand in the text itself, and are sealed as it is sent."""
+    return plan.seals_of_tenants and any(
+        isinstance(piece, LiteralSlot) and piece.column.tenant is not None and not piece.use.is_compared
+        for piece in plan.pieces
+    )
+
+
+def ask_for_keys(link: Link, side: Side, wanted: KeyNotLoaded) -> None:
+    """Have keys loaded, and hear of it by KeysFetched; what comes from that side waits."""
+    link.awaiting_keys.add(side)
+    link.commands.append(FetchKeys(side, wanted))
+
+
+def _read_parameters(link: Link, bind: Bind, statement: Statement) -> list[ProtectedColumn]:
+    """Note whose the values of a Bind are; the columns that get a value, once for each."""
+    tenants, declared = link.values.tenants, statement.parameter_type_oids
+    tenants.parameters.clear()
+    codes, count = bind.parameter_format_codes, len(bind.parameters)
+    if len(codes) > 1 and len(codes) != count:
+        return []  # which is said where values are sealed
+    columns = []
+    for use in statement.plan.parameters:
+        column = use.column
+        if column is None or column.tenant is None or use.use.is_compared or use.client_index >= count:
+            continue
+        value = column.tenant_value
+        if isinstance(value, TenantParameter) and value not in tenants.parameters:
+            index = value.client_index
+            if index >= count:
+                return []
+            code = 0 if not codes else codes[0] if len(codes) == 1 else codes[index]
+            oid = declared[index] if index < len(declared) else 0
+            tenants.read_parameter(value, bind.parameters[index], oid, code)
+        if bind.parameters[use.client_index] is not None:
+            columns.append(column)
+    return columns
