@@ -67,7 +67,7 @@ class Courses:
         self, statement: Statement, key: bytes, shown: bytes, result: Result, opener: RowOpener | None
     ) -> None:
         """A course of a prepared statement was answered: `key` stood before its rows, and `shown` in its place."""
-        if self.native is None:
+        if self.native is None or statement.sealed_under:  # which may have to be prepared anew at any time
             return
         self._renew()
         route = self.native.known(BIND, statement.name)

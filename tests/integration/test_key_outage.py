@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from pgcrypt_proxy.crypto.keyring import SEAL_LEASE_S
 from pgcrypt_proxy.ops.connect import connect
 from pgcrypt_proxy.ops.key_rotation import rotate_kek
 from pgcrypt_proxy.ops.keyring_store import KeyringStore, make_providers
@@ -113,3 +114,21 @@ def more_than_the_keys_time(proxy: Serving, one: psycopg.Connection, gate: Gate)
     eventually(lambda: codes(one, SEALED) == {""})
     assert one.execute("SELECT id FROM users WHERE email = 'planted-a'").fetchall() == [(1,)]
     assert proxy.process.poll() is None
+
+
+@pytest.mark.slow
+def test_a_value_in_a_prepared_text_is_not_stored_past_the_lease(postgres: PostgresServer, tmp_path: Path) -> None:
+    """Not even by a course that is well known by then: its envelope was made when it was prepared."""
+    with protected(postgres, tmp_path, SCHEMA, COLUMNS) as db, db.connect(prepare_threshold=0) as one:
+        in_the_text = "INSERT INTO users (email, name) VALUES ('planted-c', %s)"
+        for number in range(20):
+            one.execute(in_the_text, [str(number)])
+        with db.direct() as direct, direct.transaction():
+            # the proxy's look at the keyring waits here, as if the database were far away
+            direct.execute("LOCK TABLE pgcrypt.keyring IN ACCESS EXCLUSIVE MODE")
+            time.sleep(SEAL_LEASE_S + 1)
+            with pytest.raises(psycopg.Error) as caught:
+                one.execute(in_the_text, ["late"])
+            assert caught.value.sqlstate == "58030"
+        eventually(lambda: codes(one, (SEALED[0],)) == {""})
+        one.execute(in_the_text, ["later"])

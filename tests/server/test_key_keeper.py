@@ -303,6 +303,17 @@ class TestPreparedStatementsWithValues:
 
     SQL = "INSERT INTO users (id, email) VALUES (%s, 'planted-b')"
 
+    def test_they_seal_nothing_past_the_lease(self, db: ProtectedDatabase, clock: Clock) -> None:
+        with db.connect(prepare_threshold=0) as connection, db.direct() as direct, direct.transaction():
+            for number in range(2, 12):  # a course that is well known by then
+                connection.execute(self.SQL, [number])
+            direct.execute("LOCK TABLE pgcrypt.keyring IN ACCESS EXCLUSIVE MODE")
+            time.sleep(0.7)
+            clock.added += SEAL_LEASE_S
+            with pytest.raises(psycopg.Error) as caught:
+                connection.execute(self.SQL, [12])
+            assert caught.value.sqlstate == "58030"
+
     def test_they_are_prepared_anew_after_a_rotation(self, db: ProtectedDatabase) -> None:
         before = db.running.proxy.world.keyring
         with connect(db.server.dsn(db.name)) as own, db.connect(prepare_threshold=0) as connection:
