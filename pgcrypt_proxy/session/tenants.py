@@ -75,6 +75,10 @@ class SessionTenant:
         self._question = None
         self._tries = 0
 
+    def note_progress(self) -> None:
+        """The keys that were asked for have served."""
+        self._tries = 0
+
     # -- before a statement is sent
 
     def for_text(self, plan: Plan) -> str | None:
@@ -174,7 +178,14 @@ class SessionTenant:
         """
         link = self._link
         error = link.key_errors.pop(Side.FRONTEND, None)
-        missing = link.values.keyring.tenants.missing(wanted)
+        keys = link.values.keyring.tenants
+        if len(wanted) > keys.max_keys // 2:
+            raise Refusal(
+                f"the statement writes values of more than {keys.max_keys // 2:,} tenants at once",
+                hint="Write fewer rows at once, or use COPY.",
+                sqlstate="54000",
+            )
+        missing = keys.missing(wanted)
         if not missing:
             self._tries = 0
             return
