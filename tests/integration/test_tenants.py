@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,34 @@ def test_rows_of_values_in_from_are_of_their_tenants(tenants: ProtectedDatabase)
             with pytest.raises(errors.FeatureNotSupported):
                 connection.execute(wrong)
     assert owners(tenants, "events", "payload") == {1: "acme", 2: "bolt", 3: "acme"}
+
+
+@pytest.mark.parametrize("is_binary", [False, True])
+def test_elements_of_arrays_are_of_their_tenants(tenants: ProtectedDatabase, is_binary: bool) -> None:
+    """As Django writes many rows."""
+    marker = "%b" if is_binary else "%t"
+    markers = f"({marker})::integer[], ({marker})::text[], ({marker})::text[]"
+    insert = f"INSERT INTO events (id, tenant_id, payload) SELECT * FROM UNNEST({markers}) RETURNING id, payload"
+    with tenants.connect() as connection:
+        rows = connection.execute(insert, [[1, 2, 3, 4], ["acme", "bolt", None, "acme"], ["one", "two", None, "four"]])
+        assert rows.fetchall() == [(1, "one"), (2, "two"), (3, None), (4, "four")]
+        with pytest.raises(errors.NotNullViolation):
+            connection.execute(insert, [[5, 6], ["acme"], ["one", "two"]])
+        connection.execute(
+            f"INSERT INTO numbered SELECT * FROM UNNEST(({marker})::int[], ({marker})::int[], ({marker})::numeric[])",
+            [[1, 2], [7, 8], [Decimal("1.5"), Decimal("2.5")]],
+        )
+        for wrong in (
+            "INSERT INTO events (id, tenant_id, payload) SELECT u.a, w.b, u.c FROM UNNEST(%s::int[], %s::text[], %s::text[])"
+            " u (a, b, c), UNNEST(%s::int[], %s::text[], %s::text[]) w (a, b, c)",
+            "INSERT INTO events (id, tenant_id, payload) SELECT u.a, lower(u.b), u.c FROM UNNEST(%s::int[], %s::text[],"
+            " %s::text[]) u (a, b, c) WHERE 0 < ALL (ARRAY[%s]::int[]) AND %s::text[] IS NOT NULL AND %s::text[] IS NOT NULL",
+        ):
+            values = [[9], ["acme"], ["x"]] * 2
+            with pytest.raises(errors.FeatureNotSupported):
+                connection.execute(wrong, values)
+    assert owners(tenants, "events", "payload") == {1: "acme", 2: "bolt", 4: "acme"}
+    assert owners(tenants, "numbered", "amount") == {1: "7", 2: "8"}
 
 
 def test_sqlalchemy_inserts_many_rows(tenants: ProtectedDatabase) -> None:
