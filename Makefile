@@ -1,7 +1,7 @@
 # Every target works from a bare checkout: it makes .venv first, and again when pyproject.toml changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test suites check format lint types imports bench fuzz atheris sanitized lock sbom clean
+.PHONY: help demo test suites exercise check format lint types imports bench fuzz atheris sanitized lock sbom clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -23,6 +23,10 @@ FUZZ_ARGS ?=
 
 # Which tests of other projects `make suites` runs: make suites SUITES_ARGS="--short asyncpg"
 SUITES_ARGS ?=
+
+# How many rows `make exercise` works on, and anything else for tests/exercise: make exercise ROWS=100000
+ROWS ?= 1000000
+EXERCISE_ARGS ?=
 
 # Anything for python -m bench: make bench BENCH_ARGS="--short --parts bulk"
 BENCH_ARGS ?=
@@ -58,6 +62,9 @@ imports: $(STAMP)
 
 bench: $(STAMP) ## Measure what the proxy costs: BENCH_ARGS=--short for minutes instead of half an hour
 	$(BIN)/python -m bench $(BENCH_ARGS)
+
+exercise: $(STAMP) ## Seal, rotate and open columns of a table under load, killing the commands on the way: ROWS=1000000
+	$(BIN)/python -m tests.exercise --rows $(ROWS) $(EXERCISE_ARGS)
 
 fuzz: $(STAMP) ## Run the property tests with a hundred times the examples, then ask twins made-up statements: MINUTES=5
 	HYPOTHESIS_PROFILE=deep $(BIN)/pytest -n $(WORKERS) -m "not integration" --timeout=1800 $(PYTEST_ARGS)

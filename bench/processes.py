@@ -148,9 +148,9 @@ def pgbouncer(program: str, database: Database, folder: Path) -> Iterator[Middle
 
 
 def proxy_environment(database: Database, rules: Path, port: int, workers: int = 1) -> dict[str, str]:
-    """What `serve` is told."""
+    """What `serve` is told. Its bytecode is kept from one start to the next, as an installed package's is."""
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
         "PGCRYPT_DATABASE_URL": database.dsn,
         "PGCRYPT_RULES": str(rules),
         "PGCRYPT_LISTEN_PORT": str(port),

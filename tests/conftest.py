@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator
-from typing import TypeVar
+from types import SimpleNamespace
+from typing import Any, TypeVar
 
 import hypothesis
 import pytest
 
 from pgcrypt_proxy import fast
-from tests.helpers import servers
+from tests.helpers import descriptors, servers
 from tests.helpers.certificates import Authority
 from tests.helpers.servers import PostgresServer
 
 SERVER_FIXTURES = {"postgres", "tls_postgres"}
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+#: How many descriptors a worker may hold in the end: pytest's own, and what Python opens once for all.
+MAX_DESCRIPTORS = 60
 
 #: A skip whose reason starts so is about the server under test, not about a missing tool.
 NOT_APPLICABLE = "not applicable: "
@@ -30,6 +34,22 @@ NOT_APPLICABLE = "not applicable: "
 hypothesis.settings.register_profile("fast", max_examples=50, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("deep", max_examples=5000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--thin",
+        action="store_true",
+        help="for another server than the usual one: each shape of the conformance corpus in one of its variants only",
+    )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """pytest-xdist's workers deselect where nobody counts: pytest's closing line tells of the first one's."""
+    left_out = getattr(node, "workeroutput", {}).get("left_out")
+    if left_out and node.gateway.id == "gw0":
+        node.config.hook.pytest_deselected(items=[SimpleNamespace(nodeid=nodeid) for nodeid in left_out])
 
 
 def pytest_report_header() -> str:
@@ -60,6 +80,14 @@ def _judge_skip(report: Report) -> Report:
             report.outcome = "failed"
             report.longrepr = f"skipped although skips are not allowed here: {reason}"
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_descriptors() -> Iterator[None]:
+    """What tests open, they close. Set up first, so torn down last, when nothing of theirs is left."""
+    yield
+    left = descriptors.held()
+    assert len(left) <= MAX_DESCRIPTORS, f"left open: {left}"
 
 
 @pytest.fixture(scope="session")

@@ -52,16 +52,42 @@ def unwrapped(
     return unwrapping.unwrap(record.wrapped, context)
 
 
-@dataclass(slots=True)
-class Dek:
-    """An unwrapped data key: `granted` are the seals that it may still make."""
+class _Budget:
+    """What fast.native.Cipher has as well, to use by itself."""
 
-    record: KeyRecord
-    cipher: AESGCM = field(repr=False)
-    native: Any = field(repr=False)  # fast.native.Cipher of the same key, where it was built
-    granted: int = 0
-    #: for tools without an end: they hold a lock that keeps the key active (keyring_store.hold_active_keys)
-    seal_until: float = float("inf")
+    def __init__(self) -> None:
+        self.granted = 0
+        self.seal_until = 0.0
+
+
+class Dek:
+    """An unwrapped data key. `native` is fast.native.Cipher of the same key, where it was built: it seals, too."""
+
+    def __init__(self, record: KeyRecord, cipher: AESGCM, native: Any) -> None:
+        self.record = record
+        self.cipher = cipher
+        self.native = native
+        self._budget: Any = _Budget() if native is None else native
+        #: for tools without an end: they hold a lock that keeps the key active (keyring_store.hold_active_keys)
+        self.seal_until = float("inf")
+
+    @property
+    def granted(self) -> int:
+        """The seals that it may still make."""
+        return int(self._budget.granted)
+
+    @granted.setter
+    def granted(self, count: int) -> None:
+        self._budget.granted = count
+
+    @property
+    def seal_until(self) -> float:
+        """When it may seal no more."""
+        return float(self._budget.seal_until)
+
+    @seal_until.setter
+    def seal_until(self, time: float) -> None:
+        self._budget.seal_until = time
 
     @classmethod
     def of(cls, record: KeyRecord, material: bytes | bytearray) -> Dek:

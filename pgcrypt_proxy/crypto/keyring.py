@@ -32,6 +32,8 @@ __all__ = ["MAX_SEALS", "SEAL_LEASE_S", "KeyRecord", "Keyring", "SealContext", "
 #: NIST SP 800-38D, 8.3: at most 2^32 encryptions under one key with random 96-bit nonces.
 MAX_SEALS = 2**32
 DEFAULT_TTL_S = 300.0
+#: Head of the envelope before its terms, Cipher, Mac of each term or None, and what else is authenticated.
+NativeSeals = tuple[bytes, Any, Any, Any, bytes]
 #: How long a proxy may seal under a key that it has last seen active. `rotate dek` waits for it.
 SEAL_LEASE_S = 10.0
 
@@ -107,6 +109,11 @@ class Keyring:
         """Whether its time is over."""
         return self._clock() >= self.expires_at
 
+    @property
+    def is_by_monotonic_clock(self) -> bool:
+        """Whether `expires_at` is a time of CLOCK_MONOTONIC, which compiled code reads by itself."""
+        return self._clock is time.monotonic
+
     def _check_time(self) -> float:
         """The time. Raises KeyUnavailable when the keyring's is over."""
         now = self._clock()
@@ -131,6 +138,12 @@ class Keyring:
             if dek.record.id in active_ids:
                 dek.seal_until = until
         return all(dek.record.id in active_ids for dek in self._active.values())
+
+    def are_active(self, key_ids: Iterable[int]) -> bool:
+        """Whether all of these DEKs may seal now, as far as leases tell."""
+        now = self._clock()
+        leases = {d.record.id: d.seal_until for d in self._active.values()}
+        return now < self.expires_at and all(now < leases.get(key_id, float("-inf")) for key_id in key_ids)
 
     def end_leases(self) -> None:
         """Seal nothing before `confirm_active`."""
@@ -223,8 +236,9 @@ class Keyring:
         now = self._check_time()
         if flags & ~envelope.TERM_FLAGS or len(terms) != flags.bit_count():
             raise SealError("flags and index terms do not agree")
-        if any(len(term) != envelope.TERM_LENGTH for term in terms):
-            raise SealError("an index term has 16 bytes")
+        for term in terms:
+            if len(term) != envelope.TERM_LENGTH:
+                raise SealError("an index term has 16 bytes")
         if flags:
             self._index_key(index_generation)
         dek: Dek | None
@@ -287,6 +301,44 @@ class Keyring:
         named = (context.data_class, context.tenant)
         keys = ((d.record.id, d.native) for d in self._deks.values() if (d.record.data_class, d.record.tenant) == named)
         return tuple(keys), self._aad(context)
+
+    def native_seals(
+        self, context: SealContext, flags: int, index_domain: str, index_generation: int
+    ) -> tuple[int, NativeSeals] | None:
+        """The active key's id, and what compiled code seals values of `context` with.
+
+        None where there is no compiled code, or a key is not at hand: then `seal` tells.
+        """
+        dek = self._active.get((context.data_class, context.tenant))
+        maker = self._terms.get(index_generation)
+        if fast.native is None or dek is None or (flags and maker is None):
+            return None
+        macs = [
+            maker.native(mode, index_domain) if maker is not None and flags & flag else None
+            for mode, flag in (("eq", envelope.FLAG_EQ), ("eqci", envelope.FLAG_EQCI))
+        ]
+        head = envelope.header(envelope.term_byte(flags, index_generation), dek.record.id)
+        return dek.record.id, (head, dek.native, macs[0], macs[1], self._aad(context))
+
+    def native_mac(self, index_domain: str, index_generation: int) -> Any:
+        """What compiled code makes equality terms with: fast.native.Mac, or None where `equality_term` must tell."""
+        maker = self._terms.get(index_generation)
+        return None if maker is None or fast.native is None else maker.native("eq", index_domain)
+
+    def reserve_seals(self, each: Mapping[int, int], most: int) -> int:
+        """Take the seals of at most `most` rows, `each` of which needs so many of a key, and say of how many.
+
+        0 where `seal` would refuse one. What is not used is to be given back by `grant_seals`.
+        """
+        now = self._clock()
+        deks = [(self._deks.get(key_id), count) for key_id, count in each.items()]
+        if now >= self.expires_at or any(dek is None or now >= dek.seal_until for dek, _ in deks):
+            return 0
+        rows: int = min([most, *(dek.granted // count for dek, count in deks if dek is not None)])
+        for dek, count in deks:
+            if dek is not None:
+                dek.granted -= rows * count
+        return rows
 
     # -- terms
 

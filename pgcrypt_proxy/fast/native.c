@@ -1,4 +1,5 @@
-/* The hot path in C: runs of messages, and rows whose sealed values are opened as they are copied.
+/* The hot path in C: runs of messages, and rows whose sealed values are opened as they are copied; COPY's rows are
+ * sealed, too (copy.h).
  *
  * Knows the shape of DataRow (protocol-message-formats.html) and of the envelope (docs/envelope.md); knows no
  * SQL, no rules and no errors. It does what is straight and leaves the rest, row by row, to the reference in
@@ -10,6 +11,7 @@
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
+#include <structmember.h>
 
 #include "libcrypto.h"
 #include "text.h"
@@ -30,9 +32,11 @@ typedef struct {
     PyObject_HEAD
     EVP_CIPHER_CTX *seal, *open;
     int is_busy, is_closed;
+    long long granted; /* how many values may be sealed */
+    double seal_until; /* and until when, by CLOCK_MONOTONIC */
 } Cipher;
 
-static PyTypeObject *cipher_type, *rows_type;
+static PyTypeObject *cipher_type, *rows_type, *seals_type;
 
 static void cipher_drop(Cipher *self)
 {
@@ -128,14 +132,35 @@ static PyMethodDef cipher_methods[] = {
     {"close", cipher_close, METH_NOARGS, close_doc},
     {NULL, NULL, 0, NULL},
 };
+static PyMemberDef cipher_members[] = {
+    {"granted", T_LONGLONG, offsetof(Cipher, granted), 0, "how many values may be sealed"},
+    {"seal_until", T_DOUBLE, offsetof(Cipher, seal_until), 0, "until when a Binder may seal, by CLOCK_MONOTONIC"},
+    {NULL, 0, 0, 0, NULL},
+};
 static PyType_Slot cipher_slots[] = {
     {Py_tp_new, cipher_new},         {Py_tp_dealloc, cipher_dealloc}, {Py_tp_methods, cipher_methods},
+    {Py_tp_members, cipher_members},
     {Py_tp_doc, "Cipher(key): AES-256-GCM under one key."}, {0, NULL},
 };
 static PyType_Spec cipher_spec = {"pgcrypt_proxy.fast.native.Cipher", sizeof(Cipher), 0, Py_TPFLAGS_DEFAULT,
                                   cipher_slots};
 
-/* ---- Rows: opens the rows of one result */
+/* Calls a column's Python function on a value; NULL with or without an exception set. */
+static PyObject *call_convert(PyObject *convert, const unsigned char *value, Py_ssize_t size)
+{
+    PyObject *given = PyBytes_FromStringAndSize((const char *)value, size);
+    if (given == NULL)
+        return NULL;
+    PyObject *made = PyObject_CallFunctionObjArgs(convert, given, NULL);
+    Py_DECREF(given);
+    if (made == NULL && PyErr_ExceptionMatches(PyExc_Exception))
+        PyErr_Clear(); /* the reference will meet it again */
+    return made;
+}
+
+#include "copy.h"
+
+/* ---- Rows: opens the rows of one result, or of one COPY TO */
 
 typedef struct {
     uint32_t id;
@@ -149,7 +174,7 @@ typedef struct {
     unsigned char *aad; /* MAX_HEAD bytes for the envelope's head, then `bound_length` that never change */
     size_t bound_length;
     PyObject *convert;
-    Py_ssize_t opened, opened_in_row;
+    Py_ssize_t opened, opened_in_row, uncounted;
 } Column;
 
 typedef struct {
@@ -157,6 +182,10 @@ typedef struct {
     Py_ssize_t count;
     Column *columns;
     int has_convert, is_busy;
+    double seconds;
+    unsigned char message; /* 'D': DataRow, 'd': CopyData */
+    Form *form;            /* of CopyData; NULL: the binary format */
+    Span *spans;
 } Rows;
 
 static void column_clear(Column *column)
@@ -175,6 +204,8 @@ static void rows_dealloc(PyObject *object)
     for (Py_ssize_t i = 0; i < self->count; i++)
         column_clear(&self->columns[i]);
     PyMem_Free(self->columns);
+    PyMem_Free(self->form);
+    PyMem_Free(self->spans);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
     Py_DECREF(type);
 }
@@ -232,21 +263,32 @@ static int column_init(Column *column, PyObject *item)
 
 static PyObject *rows_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
-    PyObject *columns;
+    PyObject *columns, *form = Py_None;
+    int message = 'D';
     (void)keywords;
-    if (!PyArg_ParseTuple(args, "O!:Rows", &PyTuple_Type, &columns))
+    if (!PyArg_ParseTuple(args, "O!|iO:Rows", &PyTuple_Type, &columns, &message, &form))
         return NULL;
+    if (message != 'd' && (message != 'D' || form != Py_None)) {
+        PyErr_SetString(PyExc_ValueError, "no such rows");
+        return NULL;
+    }
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     Rows *self = (Rows *)allocate(type, 0);
     if (self == NULL)
         return NULL;
     Py_ssize_t count = PyTuple_Size(columns);
     self->columns = PyMem_Calloc((size_t)count + 1, sizeof(Column));
-    if (self->columns == NULL) {
+    self->spans = PyMem_Calloc((size_t)count + 1, sizeof(Span));
+    if (self->columns == NULL || self->spans == NULL) {
         Py_DECREF(self);
         return PyErr_NoMemory();
     }
     self->count = count;
+    self->message = (unsigned char)message;
+    if (form != Py_None && (self->form = form_new(form)) == NULL) {
+        Py_DECREF(self);
+        return NULL;
+    }
     for (Py_ssize_t i = 0; i < count; i++) {
         PyObject *item = PyTuple_GetItem(columns, i);
         if (item == NULL || (item != Py_None && column_init(&self->columns[i], item) < 0)) {
@@ -320,16 +362,10 @@ static Py_ssize_t open_envelope(Column *column, unsigned char *envelope, size_t 
     return (Py_ssize_t)size;
 }
 
-/* Calls the column's Python function on a plaintext; bytes, or NULL with or without an exception set. */
+/* What a column's Python function makes of a plaintext; bytes, or NULL with or without an exception set. */
 static PyObject *converted(Column *column, const unsigned char *plaintext, Py_ssize_t size)
 {
-    PyObject *given = PyBytes_FromStringAndSize((const char *)plaintext, size);
-    if (given == NULL)
-        return NULL;
-    PyObject *made = PyObject_CallFunctionObjArgs(column->convert, given, NULL);
-    Py_DECREF(given);
-    if (made == NULL && PyErr_ExceptionMatches(PyExc_Exception))
-        PyErr_Clear(); /* the reference will meet it again */
+    PyObject *made = call_convert(column->convert, plaintext, size);
     if (made != NULL && !PyBytes_Check(made)) {
         Py_DECREF(made);
         return NULL;
@@ -412,7 +448,57 @@ static Py_ssize_t open_value(Column *column, const unsigned char *value, size_t 
     return made;
 }
 
-/* One DataRow of `size` bytes with its header; returns the length of the opened one, 0 to leave it to Python. */
+/* One row of a form, as a CopyData of `size` bytes with its header; returns the length of the opened one, 0 to leave
+ * it to Python. `value` takes as much as `scratch`. */
+static size_t open_line(Rows *self, const unsigned char *in, size_t size, unsigned char *scratch, unsigned char *value,
+                        unsigned char *out)
+{
+    const Form *form = self->form;
+    if (line_read(form, in, 5, size, (const unsigned char *)"\n", 1, self->spans, (size_t)self->count) != size)
+        return 0;
+    size_t kept = 5, made = 5;
+    for (Py_ssize_t i = 0; i < self->count; i++) {
+        Column *column = &self->columns[i];
+        const Span *span = &self->spans[i];
+        size_t start = span->start, end = span->end;
+        column->opened_in_row = 0;
+        if (!column->is_sealed || !is_value(form, in + start, end - start))
+            continue;
+        if (!form->is_csv) {
+            if (start == end || in[start] != '\\')
+                return 0;
+            start++; /* to the second backslash, which stands for both */
+        } else if (span->is_marked) {
+            if (end - start < 2 || in[start] != form->quote || in[end - 1] != form->quote)
+                return 0;
+            start++;
+            end--;
+        }
+        Py_ssize_t opened = open_value(column, in + start, end - start, scratch, value, size);
+        size_t between = span->start - kept;
+        if (opened < 0 || size - made < between)
+            return 0;
+        memcpy(out + made, in + kept, between);
+        made += between;
+        Py_ssize_t written = field_write(form, value, (size_t)opened, out + made, size - made);
+        if (written < 0)
+            return 0;
+        made += (size_t)written;
+        kept = span->end;
+        column->opened_in_row = 1;
+    }
+    if (size - made < size - kept)
+        return 0;
+    memcpy(out + made, in + kept, size - kept);
+    made += size - kept;
+    out[0] = 'd';
+    store32(out + 1, (uint32_t)(made - 1));
+    for (Py_ssize_t i = 0; i < self->count; i++)
+        self->columns[i].opened += self->columns[i].opened_in_row;
+    return made;
+}
+
+/* One DataRow, or CopyData with a tuple, of `size` bytes with its header; returns the length of the opened one, 0 to leave it to Python. */
 static size_t open_row(Rows *self, const unsigned char *in, size_t size, unsigned char *scratch, unsigned char *out)
 {
     if (size < 7 || (size_t)(in[5] << 8 | in[6]) != (size_t)self->count)
@@ -452,7 +538,7 @@ static size_t open_row(Rows *self, const unsigned char *in, size_t size, unsigne
         return 0;
     memcpy(out + made, in + kept, size - kept);
     made += size - kept;
-    out[0] = 'D';
+    out[0] = self->message;
     store32(out + 1, (uint32_t)(made - 1));
     for (Py_ssize_t i = 0; i < self->count; i++)
         self->columns[i].opened += self->columns[i].opened_in_row;
@@ -461,14 +547,15 @@ static size_t open_row(Rows *self, const unsigned char *in, size_t size, unsigne
 
 /* As many rows as are straight, from `*at` on, up to `end`; returns how many bytes were written to `out`. */
 static size_t open_rows(Rows *self, const unsigned char *in, size_t end, size_t *at, unsigned char *scratch,
-                        unsigned char *out)
+                        unsigned char *value, unsigned char *out)
 {
     size_t made = 0;
-    while (end - *at >= 5 && in[*at] == 'D') {
+    while (end - *at >= 5 && in[*at] == self->message) {
         uint32_t length = load32(in + *at + 1);
         if (length < 4 || length >= end - *at)
             break;
-        size_t row = open_row(self, in + *at, (size_t)length + 1, scratch, out + made);
+        size_t row = self->form == NULL ? open_row(self, in + *at, (size_t)length + 1, scratch, out + made)
+                                        : open_line(self, in + *at, (size_t)length + 1, scratch, value, out + made);
         if (row == 0)
             break;
         made += row;
@@ -488,7 +575,7 @@ static size_t slice_of(const unsigned char *in, size_t size)
 }
 
 PyDoc_STRVAR(open_doc,
-             "open(run, at): opens DataRows of `run` from `at` on, up to one that Python must look at, or a slice.\n\n"
+             "open(run, at): opens the rows of `run` from `at` on, up to one that Python must look at, or a slice.\n\n"
              "Returns the opened rows, where it stopped, and for each column how many values it opened.");
 
 static PyObject *rows_open(PyObject *object, PyObject *args)
@@ -505,20 +592,20 @@ static PyObject *rows_open(PyObject *object, PyObject *args)
     }
     const unsigned char *in = (const unsigned char *)PyBytes_AsString(run);
     size_t room = slice_of(in + start, (size_t)(size - start)), at = (size_t)start, used = 0;
-    unsigned char small[2 * SMALL_RUN], *out = small;
-    if (room > SMALL_RUN && (out = PyMem_Malloc(2 * room)) == NULL)
+    unsigned char small[3 * SMALL_RUN], *out = small;
+    if (room > SMALL_RUN && (out = PyMem_Malloc((self->form == NULL ? 2 : 3) * room)) == NULL)
         return PyErr_NoMemory();
     int is_claimed = rows_claim(self);
     if (is_claimed) {
-        unsigned char *scratch = out + room;
+        unsigned char *scratch = out + room, *value = scratch + room;
         for (Py_ssize_t i = 0; i < self->count; i++)
             self->columns[i].opened = 0;
         if (room >= GIL_BYTES && !self->has_convert) {
             Py_BEGIN_ALLOW_THREADS
-            used = open_rows(self, in, (size_t)start + room, &at, scratch, out);
+            used = open_rows(self, in, (size_t)start + room, &at, scratch, value, out);
             Py_END_ALLOW_THREADS
         } else {
-            used = open_rows(self, in, (size_t)start + room, &at, scratch, out);
+            used = open_rows(self, in, (size_t)start + room, &at, scratch, value, out);
         }
         rows_release(self);
     }
@@ -539,15 +626,39 @@ static PyObject *rows_open(PyObject *object, PyObject *args)
     return answer;
 }
 
+PyDoc_STRVAR(counts_doc, "counts(): how many values of each column a Course has opened since, and in how many seconds.");
+
+static PyObject *rows_counts(PyObject *object, PyObject *unused)
+{
+    Rows *self = (Rows *)object;
+    (void)unused;
+    PyObject *counts = PyTuple_New(self->count);
+    for (Py_ssize_t i = 0; counts != NULL && i < self->count; i++) {
+        PyObject *number = PyLong_FromSsize_t(self->columns[i].uncounted);
+        if (number == NULL || PyTuple_SetItem(counts, i, number) < 0)
+            Py_CLEAR(counts);
+        self->columns[i].uncounted = 0;
+    }
+    PyObject *answer = counts == NULL ? NULL : Py_BuildValue("(Od)", counts, self->seconds);
+    Py_XDECREF(counts);
+    self->seconds = 0;
+    return answer;
+}
+
 static PyMethodDef rows_methods[] = {
     {"open", rows_open, METH_VARARGS, open_doc},
+    {"counts", rows_counts, METH_NOARGS, counts_doc},
     {NULL, NULL, 0, NULL},
 };
 static PyType_Slot rows_slots[] = {
     {Py_tp_new, rows_new},         {Py_tp_dealloc, rows_dealloc}, {Py_tp_methods, rows_methods},
-    {Py_tp_doc, "Rows(columns): opens the rows of one result."}, {0, NULL},
+    {Py_tp_doc, "Rows(columns, message, form): opens the rows of one result, or of one COPY."}, {0, NULL},
 };
 static PyType_Spec rows_spec = {"pgcrypt_proxy.fast.native.Rows", sizeof(Rows), 0, Py_TPFLAGS_DEFAULT, rows_slots};
+
+#include "binder.h"
+#include "course.h"
+#include "port.h"
 
 /* ---- runs of messages */
 
@@ -596,16 +707,30 @@ PyMODINIT_FUNC PyInit_native(void)
         return NULL;
     }
     text_init();
+    if (pthread_atfork(NULL, NULL, on_fork) != 0) {
+        PyErr_SetString(PyExc_ImportError, "forks would not be noticed");
+        return NULL;
+    }
     PyObject *module = PyModule_Create(&definition);
     if (module == NULL)
         return NULL;
-    cipher_type = (PyTypeObject *)PyType_FromSpec(&cipher_spec);
-    rows_type = (PyTypeObject *)PyType_FromSpec(&rows_spec);
-    if (cipher_type == NULL || rows_type == NULL ||
-        PyModule_AddObjectRef(module, "Cipher", (PyObject *)cipher_type) < 0 ||
-        PyModule_AddObjectRef(module, "Rows", (PyObject *)rows_type) < 0) {
-        Py_DECREF(module);
-        return NULL;
+    const struct {
+        const char *name;
+        PyType_Spec *spec;
+        PyTypeObject **type;
+    } types[] = {
+        {"Cipher", &cipher_spec, &cipher_type}, {"Mac", &mac_spec, &mac_type},
+        {"Rows", &rows_spec, &rows_type},       {"Seals", &seals_spec, &seals_type},
+        {"Binder", &binder_spec, &binder_type}, {"Route", &route_spec, &route_type},
+        {"Course", &course_spec, &course_type}, {"Outlet", &outlet_spec, &outlet_type},
+        {"Port", &port_spec, &port_type},
+    };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        *types[i].type = (PyTypeObject *)PyType_FromSpec(types[i].spec);
+        if (*types[i].type == NULL || PyModule_AddObjectRef(module, types[i].name, (PyObject *)*types[i].type) < 0) {
+            Py_DECREF(module);
+            return NULL;
+        }
     }
     return module;
 }

@@ -11,14 +11,23 @@
 #include <stdio.h>
 #include <string.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #define MAX_SHORT_TEXT 40
 
 static const char DIGITS[] = "0123456789abcdef";
 static int8_t NIBBLES[256];
+static unsigned char PAIRS[256][2];
 
 static void text_init(void)
 {
     memset(NIBBLES, -1, sizeof NIBBLES);
+    for (int i = 0; i < 256; i++) {
+        PAIRS[i][0] = (unsigned char)DIGITS[i >> 4];
+        PAIRS[i][1] = (unsigned char)DIGITS[i & 15];
+    }
     for (int i = 0; i < 16; i++) {
         NIBBLES[(unsigned char)DIGITS[i]] = (int8_t)i;
         NIBBLES[(unsigned char)"0123456789ABCDEF"[i]] = (int8_t)i;
@@ -29,7 +38,24 @@ static void text_init(void)
 static int hex_decode(const unsigned char *in, size_t digits, unsigned char *out)
 {
     int bad = 0;
-    for (size_t i = 0; i < digits; i += 2) {
+    size_t i = 0;
+#ifdef __SSE2__
+    const __m128i nine = _mm_set1_epi8(9), five = _mm_set1_epi8(5), high_nibble = _mm_set1_epi16(0x00f0);
+    for (; digits - i >= 16; i += 16, out += 8) {
+        __m128i text = _mm_loadu_si128((const __m128i *)(const void *)(in + i));
+        __m128i digit = _mm_sub_epi8(text, _mm_set1_epi8('0'));
+        __m128i letter = _mm_sub_epi8(_mm_or_si128(text, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
+        __m128i is_digit = _mm_cmpeq_epi8(_mm_min_epu8(digit, nine), digit);
+        __m128i is_letter = _mm_cmpeq_epi8(_mm_min_epu8(letter, five), letter);
+        if (_mm_movemask_epi8(_mm_or_si128(is_digit, is_letter)) != 0xffff)
+            return 0;
+        __m128i values = _mm_or_si128(_mm_and_si128(is_digit, digit),
+                                      _mm_and_si128(is_letter, _mm_add_epi8(letter, _mm_set1_epi8(10))));
+        __m128i pairs = _mm_or_si128(_mm_and_si128(_mm_slli_epi16(values, 4), high_nibble), _mm_srli_epi16(values, 8));
+        _mm_storel_epi64((__m128i *)(void *)out, _mm_packus_epi16(pairs, pairs));
+    }
+#endif
+    for (; i < digits; i += 2) {
         int high = NIBBLES[in[i]], low = NIBBLES[in[i + 1]];
         bad |= high | low;
         *out++ = (unsigned char)(((unsigned)high << 4) | ((unsigned)low & 15u));
@@ -37,12 +63,23 @@ static int hex_decode(const unsigned char *in, size_t digits, unsigned char *out
     return bad >= 0;
 }
 
+/* `in` may be the second half of `out`: each byte is read before it is written over. */
 static void hex_encode(const unsigned char *in, size_t length, unsigned char *out)
 {
-    for (size_t i = 0; i < length; i++) {
-        *out++ = (unsigned char)DIGITS[in[i] >> 4];
-        *out++ = (unsigned char)DIGITS[in[i] & 15];
+    size_t i = 0;
+#ifdef __SSE2__
+    const __m128i nine = _mm_set1_epi8(9), low_nibble = _mm_set1_epi8(15);
+    for (; length - i >= 8; i += 8, out += 16) {
+        __m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)(in + i));
+        __m128i values = _mm_unpacklo_epi8(_mm_and_si128(_mm_srli_epi16(bytes, 4), low_nibble),
+                                           _mm_and_si128(bytes, low_nibble));
+        __m128i letters = _mm_and_si128(_mm_cmpgt_epi8(values, nine), _mm_set1_epi8('a' - 10 - '0'));
+        __m128i text = _mm_add_epi8(_mm_add_epi8(values, _mm_set1_epi8('0')), letters);
+        _mm_storeu_si128((__m128i *)(void *)out, text);
     }
+#endif
+    for (; i < length; i++, out += 2)
+        memcpy(out, PAIRS[in[i]], 2);
 }
 
 static uint32_t load32(const unsigned char *in)

@@ -166,7 +166,15 @@ class Connection:
             self._deadline = None
             self._visit.logged_in()
             self._metrics.latency.observe(time.monotonic() - self._started)
+            self._engage()
         self.balance()
+
+    def _engage(self) -> None:
+        """The login is over: what is known of statements needs no Python from now on."""
+        course = self.session.course
+        if course is not None and self.frontend.transport is not None and self._backend.transport is not None:
+            self.frontend.engage(course, self._backend)
+            self._backend.engage(course, self.frontend)
 
     def _on_deadline(self) -> None:
         self._deadline = None
@@ -178,8 +186,7 @@ class Connection:
     def _carry_out(self, command: Command) -> None:
         if isinstance(command, SendData):
             leg = self.frontend if command.side is Side.FRONTEND else self._backend
-            if leg.transport is not None:
-                leg.transport.write(command.data)
+            leg.write(command.data)
         elif isinstance(command, CloseConnection):
             self._is_closing = True
             (self.frontend if command.side is Side.FRONTEND else self._backend).close()
@@ -287,6 +294,10 @@ class Connection:
         is_waiting = self.session.is_holding_backend
         backend.read(wanted=not frontend.is_full and not backend.is_resting and not is_waiting)
         frontend.read(wanted=not backend.is_full and not frontend.is_resting and not self._is_waiting())
+        if frontend.is_resting or backend.is_resting:
+            self.session.leave_course()
+        else:
+            self.session.arm()
 
     def _is_waiting(self) -> bool:
         # In the TLS phase reading must go on: the handshake is read through the same transport.
@@ -301,6 +312,7 @@ class Connection:
     def abort(self) -> None:
         """Drop both legs at once."""
         self._is_closing = True
+        self.session.leave_course()
         for leg in (self.frontend, self._backend):
             if leg.transport is not None:
                 leg.transport.abort()
@@ -311,6 +323,7 @@ class Connection:
             return
         self._is_gone = True
         self._is_closing = True
+        self.session.close_course()
         if self._deadline is not None:
             self._deadline.cancel()
         current = asyncio.current_task() if self._loop.is_running() else None

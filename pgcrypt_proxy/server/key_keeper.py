@@ -23,11 +23,13 @@ from pgcrypt_proxy.server import log
 from pgcrypt_proxy.server.database import Database
 from pgcrypt_proxy.server.metrics import Metrics
 
-SEALS_AT_ONCE = 4 * DEFAULT_BLOCK
-#: Fraction of the keys' time after which they are unwrapped anew.
-REFRESH_AT = 0.5
-#: The longest pause between two attempts to renew keys; each is random, so that many proxies do not come at once.
-LONGEST_PAUSE_S = 5.0
+#: What is granted when less than half of it is left, which is looked at twice a second: COPY can use a million in that.
+SEALS_AT_ONCE = 20 * DEFAULT_BLOCK
+#: Fraction of the keys' time after which they are unwrapped anew. The rest is what an outage may take at any time.
+REFRESH_AT = 0.25
+#: The longest pause between two attempts to renew keys, as a fraction of their time; each is random, so that many
+#: proxies do not come at once.
+LONGEST_PAUSE = 1 / 60
 
 Clock = Callable[[], float]
 
@@ -147,7 +149,7 @@ class KeyKeeper:
         except PgcryptError as error:
             self._is_wanted = True
             self._failures += 1
-            limit = min(LONGEST_PAUSE_S, 0.5 * 2**self._failures)
+            limit = min(LONGEST_PAUSE * self._ttl_s, 0.5 * 2**self._failures)
             self._try_at = self._clock() + secrets.SystemRandom().uniform(0, limit)
             log.failure("keys not renewed", error)
             return

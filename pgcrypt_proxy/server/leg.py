@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
+from pgcrypt_proxy import fast
 from pgcrypt_proxy.server.sockets import Keepalive, tune
 from pgcrypt_proxy.session.events import Side
 
@@ -58,14 +59,42 @@ class Leg(asyncio.Protocol):
         self._is_paused = False
         self._has_ended = False
         self._lingering: asyncio.TimerHandle | None = None
+        self.outlet: Any = None  # of compiled code, where there is any
+        self._port: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         is_first = self.transport is None
         self.transport = cast("asyncio.Transport", transport)  # uvloop's have another base
         self.transport.set_write_buffer_limits(HIGH_WATER_BYTES)
+        self._make_outlet()
         if is_first:
             tune(transport.get_extra_info("socket"), self._connection.keepalive)
             self._connection.on_made(self)
+
+    def _make_outlet(self) -> None:
+        if fast.native is not None:
+            assert self.transport is not None
+            sock = self.transport.get_extra_info("socket")
+            is_plain = sock is not None and self.transport.get_extra_info("ssl_object") is None
+            self.outlet = fast.native.Outlet(self.transport, sock.fileno() if is_plain else -1)
+
+    def write(self, data: bytes) -> None:
+        """Send it, at once if the socket takes it."""
+        if self.transport is None:
+            return
+        if self.outlet is not None:
+            self.outlet.write(data)
+        else:
+            self.transport.write(data)
+
+    def engage(self, course: Any, other: Leg) -> None:
+        """From now on what `course` takes of this leg's bytes goes to the other leg without Python."""
+        if self.transport is None or other.outlet is None:
+            return
+        assert fast.native is not None
+        self._port = fast.native.Port(course, self.side is Side.FRONTEND, other.outlet, self.data_received)
+        self.data_received = self._port.data_received  # type: ignore[method-assign]  # transports look it up here
+        self.transport.set_protocol(self)
 
     def data_received(self, data: bytes) -> None:
         if self.is_resting:
@@ -114,6 +143,9 @@ class Leg(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._take_left()
         self.transport = None
+        for native in (self._port, self.outlet):
+            if native is not None:
+                native.close()
         if self._lingering is not None:
             self._lingering.cancel()
         self._connection.on_lost(self)

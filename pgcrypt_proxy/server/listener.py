@@ -194,6 +194,11 @@ class Listener:
         self.abort()
         await asyncio.sleep(0)
 
+    def report(self) -> None:
+        """Let the metrics know what was sealed and opened."""
+        for connection in self._connections:
+            connection.session.report()
+
     def abort(self) -> None:
         for connection in tuple(self._connections):
             connection.abort()

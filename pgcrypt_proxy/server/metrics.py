@@ -86,9 +86,10 @@ class Metrics:
         self._failures.labels(error.kind).inc()
         log.get().warning("failed", operation=operation, sqlstate=error.code, error=error.kind, column=column)
 
-    def statement(self, disposition: str, seconds: float) -> None:
-        self._statements.labels(disposition).inc()
-        self._duration.labels("plan").observe(seconds)
+    def statement(self, disposition: str, seconds: float, count: int = 1) -> None:
+        self._statements.labels(disposition).inc(count)
+        if seconds:
+            self._duration.labels("plan").observe(seconds)
 
     def refused(self, refusal: PgcryptError) -> None:
         self._refusals.labels(refusal.code).inc()

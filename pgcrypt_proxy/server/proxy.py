@@ -26,6 +26,7 @@ from pgcrypt_proxy.server.upstream import Upstream
 from pgcrypt_proxy.server.world import NewRules, ProviderMaker, World
 
 FILES_POLL_S = 5.0
+REPORT_S = 1.0
 NOT_RELOADED = "not reloaded: what was in force before goes on"
 
 
@@ -74,8 +75,9 @@ class Proxy:
         self.metrics = Metrics(self._recorder)
         self.world = World(settings, self.metrics, clock=clock, make_provider=make_provider)
         self._company = company or Company(Seats.alone(), OwnThrottle())
-        self._upkeep: asyncio.Future[tuple[None, None]] | None = None
+        self._upkeep: asyncio.Future[tuple[None, None, None]] | None = None
         self._metrics_server: MetricsServer | None = None
+        self._health = (False, "starting")
         self.listener: Listener
         self._files: TlsFiles
         self._doorkeeper: Doorkeeper
@@ -113,7 +115,7 @@ class Proxy:
             )
             if company.has_metrics:
                 self._metrics_server = MetricsServer(
-                    self.metrics.registry, settings.metrics_host, settings.metrics_port
+                    self.metrics.registry, settings.metrics_host, settings.metrics_port, lambda: self._health
                 )
         except BaseException:
             self._close()
@@ -126,7 +128,8 @@ class Proxy:
         except BaseException:
             self._close()
             raise
-        self._upkeep = asyncio.gather(self.world.run(), self._watch_files())
+        self._health = (True, "ok")
+        self._upkeep = asyncio.gather(self.world.run(), self._watch_files(), self._report())
         log.get().info(f"rows: {fast.BUILD}")
         log.get().info(
             "ready", host=self.settings.listen_host, port=self.listener.port, count=len(self.world.policy.rules)
@@ -172,6 +175,12 @@ class Proxy:
             await asyncio.sleep(FILES_POLL_S)
             self._files.reload_if_changed()
 
+    async def _report(self) -> None:
+        """What compiled code has done is counted now and then, not for each statement. Never returns."""
+        while True:
+            await asyncio.sleep(REPORT_S)
+            self.listener.report()
+
     @property
     def metrics_port(self) -> int:
         assert self._metrics_server is not None
@@ -179,6 +188,7 @@ class Proxy:
 
     async def close(self, *, drain: bool) -> None:
         """Stop accepting, let transactions finish when `drain`, and stop."""
+        self._health = (False, "stopping")
         self.listener.stop_accepting()
         if drain:
             await self.listener.drain()

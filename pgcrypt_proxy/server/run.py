@@ -98,8 +98,18 @@ class Running:
 
     def stop(self, *, drain: bool = False) -> None:
         asyncio.run_coroutine_threadsafe(self.proxy.close(drain=drain), self._loop).result(timeout=60)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=10)
+        _end(self._loop, self._thread)
+
+
+def _run(runner: asyncio.Runner) -> None:
+    """Run the loop until it is stopped, then close it: no descriptor, task or thread of it is left."""
+    with runner:
+        runner.get_loop().run_forever()
+
+
+def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(timeout=10)
 
 
 def start(
@@ -109,14 +119,14 @@ def start(
 
     `clock` is what the keys' time is measured by, `make_provider` how their provider is found.
     """
-    loop = uvloop.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="pgcrypt-proxy", daemon=True)
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    loop = runner.get_loop()
+    thread = threading.Thread(target=_run, args=(runner,), name="pgcrypt-proxy", daemon=True)
     thread.start()
     proxy = Proxy(settings, clock=clock, make_provider=make_provider)
     try:
         asyncio.run_coroutine_threadsafe(proxy.open(), loop).result(timeout=60)
     except BaseException:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(timeout=10)
+        _end(loop, thread)
         raise
     return Running(proxy, loop, thread)

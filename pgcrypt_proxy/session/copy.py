@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 
 from pgcrypt_proxy.errors import BackendProtocolError, KeyNotLoaded, PgcryptError
-from pgcrypt_proxy.session import copy_checks
+from pgcrypt_proxy.session import copy_checks, copy_rows
 from pgcrypt_proxy.session.copy_tenants import Collected, copy_of, start_rows
 from pgcrypt_proxy.session.link import Link, Work
 from pgcrypt_proxy.session.question import Hold
@@ -28,7 +28,7 @@ from pgcrypt_proxy.sql.plan import CopyPlan
 from pgcrypt_proxy.wire import codes, writer
 from pgcrypt_proxy.wire.backend import ErrorResponse
 from pgcrypt_proxy.wire.copy_binary import BinaryReplacer
-from pgcrypt_proxy.wire.copy_format import Actions, BadField, Checks, CopyKind
+from pgcrypt_proxy.wire.copy_format import MAX_LEFT, Actions, BadField, Checks, CopyKind
 from pgcrypt_proxy.wire.copy_leaders import LedLines, LedTuples
 from pgcrypt_proxy.wire.copy_lines import LineReplacer
 from pgcrypt_proxy.wire.frontend import COPY_DONE, copy_fail
@@ -66,13 +66,14 @@ def check_response(raw: bytes, plan: CopyPlan) -> None:
 def _replacer(
     plan: CopyPlan, actions: Actions, link: Link, checks: Checks | None = None
 ) -> LineReplacer | BinaryReplacer:
+    taker = copy_rows.taker(plan, link.values, link.meter, link.max_row_bytes) if plan.is_from else None
     lines: Callable[..., LineReplacer] = LineReplacer
     tuples: Callable[..., BinaryReplacer] = BinaryReplacer
     if plan.tenant_at is not None:
         on_row = link.values.tenants.on_row
         lines, tuples = partial(LedLines, plan.tenant_at, on_row), partial(LedTuples, plan.tenant_at, on_row)
     if plan.format.kind is CopyKind.BINARY:
-        return tuples(actions, checks, link.max_row_bytes)
+        return tuples(actions, checks, link.max_row_bytes, taker)
     return lines(
         plan.format,
         plan.names,
@@ -81,6 +82,7 @@ def _replacer(
         marker_ends_csv=link.server_version < MARKER_IS_DATA_IN_CSV,
         checks=checks,
         max_row_bytes=link.max_row_bytes,
+        taker=taker,
     )
 
 
@@ -209,6 +211,7 @@ class CopyOut:
             None if column is None else link.values.opener(column, format_code, tenant) for column in plan.columns
         )
         self._replacer = _replacer(plan, actions, link)
+        self._opener = copy_rows.CopyOpener(plan, link.values, link.meter)
         self._has_tenants = any(column.tenant for column in plan.columns if column is not None)
 
     def open(self, run: bytes, out: list[bytes]) -> None:
@@ -217,10 +220,17 @@ class CopyOut:
         Raises what opening raises, and RowsWait; what is before is in `out`.
         """
         feed, unpack = self._replacer.feed, _LENGTH.unpack_from
-        at, size = 0, len(run)
+        at, size, left = 0, len(run), 0
         before = None
         try:
             while at < size:
+                if left < MAX_LEFT and self._replacer.is_between_rows:
+                    opened, reached = self._opener.take(run, at)
+                    if reached > at:
+                        out.append(opened)
+                        at, left = reached, 0
+                        continue
+                left += 1
                 end = at + 1 + unpack(run, at + 1)[0]
                 if self._has_tenants:
                     before, feed = copy_of(self._replacer), self._replacer.feed

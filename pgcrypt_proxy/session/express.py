@@ -9,12 +9,14 @@ a session in which nothing else is pending, is left to `from_frontend` and
 
 from __future__ import annotations
 
-import re
+from typing import Any
 
 from pgcrypt_proxy.errors import PgcryptError
+from pgcrypt_proxy.session.courses import BIND, PARSE, QUERY, Courses, formats_key, is_straight
 from pgcrypt_proxy.session.from_backend import FromBackend
 from pgcrypt_proxy.session.from_frontend import PORTAL, FromFrontend
-from pgcrypt_proxy.session.link import Link, Work
+from pgcrypt_proxy.session.link import Link, Work, course_of
+from pgcrypt_proxy.session.opening import RowOpener
 from pgcrypt_proxy.session.parameters import passes_bind, rewritten_bind
 from pgcrypt_proxy.session.reply_queue import Expected, Request
 from pgcrypt_proxy.session.results import NO_PROTECTED_COLUMNS, Outputs, Result
@@ -29,14 +31,16 @@ DESCRIBED = Describe(PORTAL, b"").encode() + UNDESCRIBED
 READY_LENGTH = 6
 READY = b"Z\0\0\0\5"
 MAX_KNOWN = 1000
-_ON_DATA = re.compile(r"\s*(?:select|insert|update|delete|with|values)\b", re.IGNORECASE)
 
 
 class Express:
     """Takes what came from either side if it is of that form; returns whether it did."""
 
-    def __init__(self, link: Link, from_frontend: FromFrontend, from_backend: FromBackend, swaps: Swaps) -> None:
+    def __init__(
+        self, link: Link, from_frontend: FromFrontend, from_backend: FromBackend, swaps: Swaps, courses: Courses
+    ) -> None:
         self._link = link
+        self._courses = courses
         self._swaps = swaps
         self._from_frontend = from_frontend
         self._from_backend = from_backend
@@ -96,12 +100,17 @@ class Express:
         if statement.version != link.planner.catalog.version:
             return None
         if self._straight.get(name) is not statement:
-            if not _is_straight(statement):
+            if statement.may_return_any_rows or not is_straight(statement.sql, statement.plan):
                 return None
             if len(self._straight) >= MAX_KNOWN:
                 self._straight.clear()
             self._straight[name] = statement
-        if not statement.plan.is_untouched and link.values.keyring.is_expired:
+        keyring = link.values.keyring
+        if not statement.plan.is_untouched and keyring.is_expired:
+            return None
+        if statement.sealed_under and not keyring.are_active(statement.sealed_under):
+            return None
+        if (link.has_changed_settings or link.is_reshaped) and statement.plan.ends_transaction:
             return None
         return statement
 
@@ -137,11 +146,13 @@ class Express:
         assert portal is not None
         outputs = work.plan.statements[0].outputs if work.plan.statements else None
         is_described = portal.described_in >= 0
-        shown = b""
+        shown = key = b""
+        opener: RowOpener | None = None
         result: Result | None
         if is_described:
             end = at + 1 + int.from_bytes(data[at + 1 : at + 5])
-            described = self._described(data[at:end], outputs)
+            key = data[at:end]
+            described = self._described(key, outputs)
             if described is None:
                 return False
             (shown, result), at = described, end
@@ -156,15 +167,76 @@ class Express:
             link.to_frontend.append(data)
         else:
             link.to_frontend.append(BIND_COMPLETE + shown)
+            opener = self._from_backend.opener(work, result.outputs, result.format_codes)
             if count:
-                opener = self._from_backend.opener(work, result.outputs, result.format_codes)
                 opener.open(data[at:rows_end], link.to_frontend)
             link.to_frontend.append(data[rows_end:])
         for change in work.changes:
             change.settle()
         link.note_status(data[-1])
         link.queue.finish_course()
+        # What nobody has described yet may turn out to be another result.
+        if self._courses.native is not None and (key or statement.result is not None):
+            key = key or formats_key(portal.result_format_codes)
+            self._courses.note_answered(statement, key, shown, result, opener)
         return True
+
+    # -- what compiled code has done
+
+    def leave(self) -> None:
+        """Put into the session's books what compiled code has done, and what it has under way; it does no more."""
+        course = self._courses.native
+        done = None if course is None else course.leave()
+        if done is None:
+            return
+        executions, batches, texts, idles, status, last, flight = done
+        link = self._link
+        if executions:
+            link.executions += executions
+            link.queue.batch += batches
+            link.transaction_status = status
+            link.idles += idles
+            self._from_frontend.copies.may_copy = True
+            self._settle(*last)
+        if flight is not None:
+            texts += flight[0] != BIND
+            self._adopt(*flight)
+        if texts:
+            link.observer.statement("untouched", 0.0, texts)
+
+    def _settle(self, kind: int, route: Any, sent: bytes, is_described: bool, result: Result | None) -> None:
+        """The last of the courses that are over: the unnamed portal is its, whatever it was before."""
+        portals = self._link.portals.settled
+        if kind == QUERY:
+            portals.pop(b"", None)
+            return
+        portal = Portal(route.statement, sent)
+        if is_described:
+            portal.described_in, portal.result = self._link.queue.batch - 1, result
+        portals[b""] = portal
+
+    def _adopt(self, kind: int, route: Any, sent: bytes, is_described: bool, _result: None) -> None:
+        """One that was sent and has no answer yet."""
+        link, statement = self._link, route.statement
+        if kind == QUERY:
+            self._from_frontend.expect_query(sent, Work(statement, route=route))
+            link.to_backend.clear()  # it was sent
+            return
+        portal = Portal(statement, sent)
+        if kind != PARSE:
+            self._expect(statement, portal, is_described=is_described)
+            return
+        plan, batch = statement.plan, link.queue.batch
+        link.queue.add(
+            Expected(Request.PARSE, Work(plan, statement, changes=(link.statements.change(b"", statement, batch),)))
+        )
+        work = Work(plan, statement, portal, (link.portals.change(b"", portal, batch),), route=route)
+        if is_described:
+            portal.described_in = batch
+        for entry in course_of(work):
+            link.queue.add(entry)
+        link.executions += 2
+        self._from_frontend.copies.may_copy = True
 
     def _described(self, raw: bytes, outputs: Outputs | None) -> tuple[bytes, Result] | None:
         """What a RowDescription or NoData says; None if it is neither, is cut short, or contradicts the plan."""
@@ -176,21 +248,6 @@ class Express:
             return self._link.descriptions.describe(raw, outputs)
         except PgcryptError:
             return None
-
-
-def _is_straight(statement: Statement) -> bool:
-    """Whether running it changes nothing but data: no settings, names or definitions, and its rows are its own.
-
-    COPY, and what SQL says of prepared statements, has effects in the session's books that are not in a course.
-    """
-    plan = statement.plan
-    if _ON_DATA.match(statement.sql) is None:
-        return False
-    if statement.is_of_tenants:
-        return False
-    if plan.refusal is not None or plan.is_about_prepared or statement.may_return_any_rows or len(plan.statements) > 1:
-        return False
-    return not any(s.is_ddl or s.changes_settings or s.ends_transaction or s.copy for s in plan.statements)
 
 
 def _is_end(data: bytes, at: int) -> bool:

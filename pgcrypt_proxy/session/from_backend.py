@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pgcrypt_proxy.errors import BackendProtocolError, CatalogDrift, KeyNotLoaded, PgcryptError
 from pgcrypt_proxy.session import copy, error_fields
 from pgcrypt_proxy.session.commands import RefreshCatalog
+from pgcrypt_proxy.session.courses import Courses
 from pgcrypt_proxy.session.events import Side
 from pgcrypt_proxy.session.link import IDLE, Link, Work, course_of
 from pgcrypt_proxy.session.opening import RowOpener
@@ -43,8 +44,9 @@ Handler = Callable[[bytes, Expected[Work]], bytes | None]
 class FromBackend:
     """Handlers by message type. Each returns what the application gets, or None."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, courses: Courses) -> None:
         self._link = link
+        self._courses = courses
         self._rest = b""  # rows that wait for keys of tenants
         self._handlers: dict[int, Handler] = {
             ord("1"): self.on_parse_complete,
@@ -161,12 +163,17 @@ class FromBackend:
         work = entry.work
         shown, result = self._link.descriptions.describe(raw, _planned_outputs(work))
         self._describe(entry, result)
+        if work.route is not None:
+            opener = None if result.outputs is None else self.opener(work, result.outputs, result.format_codes)
+            self._courses.note_described(work.route, raw, shown, result, opener)
         return shown
 
     def on_no_data(self, raw: bytes, entry: Expected[Work]) -> bytes:
         if _planned_outputs(entry.work) is not None:
             raise drift("the statement returns no rows")
         self._describe(entry, NO_PROTECTED_COLUMNS)
+        if entry.work.route is not None:
+            self._courses.note_described(entry.work.route, raw, raw, NO_PROTECTED_COLUMNS, None)
         return raw
 
     def _describe(self, entry: Expected[Work], result: Result) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from pgcrypt_proxy.errors import CatalogDrift, FrontendProtocolError, PgcryptError, ProtocolError, Refusal
 from pgcrypt_proxy.session.copy import CopyMessages
+from pgcrypt_proxy.session.courses import Courses
 from pgcrypt_proxy.session.link import Link, SessionFatal, Work
 from pgcrypt_proxy.session.parameters import passes_bind, rewritten_bind, upstream_type_oids
 from pgcrypt_proxy.session.planning import Planned, Planning
@@ -53,8 +54,9 @@ _RETURNS_ANY_ROWS = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*(?:fetch|exec
 class FromFrontend:
     """Handlers by message type. They raise Hold or Unsettled, before any effect, when the message must wait."""
 
-    def __init__(self, link: Link, planning: Planning) -> None:
+    def __init__(self, link: Link, planning: Planning, courses: Courses) -> None:
         self._link = link
+        self._courses = courses
         self._planning = planning
         self._swaps = planning.swaps
         self._prepared = PreparedBySql(link, planning)
@@ -118,7 +120,9 @@ class FromFrontend:
         link.note_settings(plan)
         link.note_shape(plan)
         self._swaps.note_sent(plan)
-        self._expect_query(raw, work)
+        self.expect_query(raw, work)
+        if text.planned.is_certain:
+            self._courses.note_query(raw[5:], text.planned.sql, plan)
 
     def _prepared_for_tenants(self, plan: Plan) -> str | None:
         """Whatever the text's own values need of tenants and their keys; the session's tenant. Raises Hold."""
@@ -139,7 +143,7 @@ class FromFrontend:
                 errors.append(error)
                 work.plan = self._link.planner.with_failures(planned.sql, planned.resolved, errors)
 
-    def _expect_query(self, raw: bytes, work: Work, error: PgcryptError | None = None) -> None:
+    def expect_query(self, raw: bytes, work: Work, error: PgcryptError | None = None) -> None:
         """A Query takes away the unnamed statement and the unnamed portal, whether or not it fails."""
         link = self._link
         batch = link.queue.batch
@@ -158,7 +162,9 @@ class FromFrontend:
         self._check_settings(text.planned.plan)
         if has_literals_of_tenants(text.planned.plan):
             self._prepared_for_tenants(text.planned.plan)
-        self._send_parse(raw, parse, text, Answer.FORWARD)
+        statement = self._send_parse(raw, parse, text, Answer.FORWARD)
+        if text.planned.is_certain and not parse.statement_name:
+            self._courses.note_parse(raw[6:], statement, self._link.to_backend[-1])
         self.is_batch_doomed = text.planned.plan.refusal is not None
 
     def _send_parse(self, raw: bytes, parse: Parse, text: Text, answer: Answer) -> Statement:
@@ -170,8 +176,13 @@ class FromFrontend:
         if not plan.is_untouched:
             self._prepared.check_name(parse.statement_name)
             rendered, work.lengths = link.values.render(plan.pieces)
+            statement.sealed_under = link.values.sealing_keys(plan.pieces)
             oids = upstream_type_oids(plan, parse.parameter_type_oids)
             raw = Parse(parse.statement_name, link.encoding.encoded(rendered), oids).encode()
+        if answer is Answer.SKIP and statement.name:
+            # only now: a value that cannot be sealed must not cost the client its statement
+            gone = Work(changes=(link.statements.change(statement.name, None, link.queue.batch),))
+            link.expect(Close(STATEMENT, statement.name).encode(), Request.CLOSE, gone, Answer.SKIP)
         work.changes = (link.statements.change(statement.name, statement, link.queue.batch),)
         self._swaps.note_sent(plan)
         link.expect(raw, Request.PARSE, work, answer)
@@ -320,9 +331,11 @@ class FromFrontend:
         """What has that name under the present catalog. Raises Hold and CatalogDrift.
 
         A statement on a column that was sealed meanwhile, or made plain, is prepared anew, since the client sees
-        the same types.
+        the same types; so is one with values that were sealed under a key that was retired since.
         """
         self._swaps.await_swap(statement.plan)
+        if statement.sealed_under and not self._link.values.keyring.are_active(statement.sealed_under):
+            return self._prepared_anew(statement)
         try:
             self._planning.check_current(statement)
         except CatalogDrift:
@@ -341,9 +354,6 @@ class FromFrontend:
         self._check_settings(plan)
         if has_literals_of_tenants(plan):
             self._prepared_for_tenants(plan)
-        if name:
-            gone = Work(changes=(link.statements.change(name, None, link.queue.batch),))
-            link.expect(Close(STATEMENT, name).encode(), Request.CLOSE, gone, Answer.SKIP)
         return self._send_parse(parse.encode(), parse, text, Answer.SKIP)
 
     def await_settings(self) -> None:
@@ -371,7 +381,7 @@ class FromFrontend:
         link.observer.refused(error)
         if raw[0] == ord("Q"):
             self.copies.may_copy = False
-            self._expect_query(REFUSED_QUERY, Work(), error)
+            self.expect_query(REFUSED_QUERY, Work(), error)
         elif raw[0] == ord("F"):
             link.expect(REFUSED_CALL, Request.FUNCTION_CALL, Work(), Answer.REPLACE, error)
         else:

@@ -89,6 +89,7 @@ class Work:
     opener: RowOpener | None = None
     copy_out: CopyOut | None = None
     copy_error: PgcryptError | None = None
+    route: Any = None  # of compiled code, which has sent the request and does not know the result
     #: the session's tenant when it was sent, where that matters
     tenant: str | None = None
 
@@ -101,7 +102,7 @@ def course_of(work: Work) -> list[Expected[Work]]:
     plan, statement, portal = work.plan, work.statement, work.portal
     course = [Expected(Request.BIND, work)]
     if portal is not None and portal.described_in >= 0:
-        course.append(Expected(Request.DESCRIBE_PORTAL, Work(plan, statement, portal)))
+        course.append(Expected(Request.DESCRIBE_PORTAL, Work(plan, statement, portal, route=work.route)))
     return [*course, Expected(Request.EXECUTE, Work(plan, statement, portal)), Expected(Request.SYNC, NO_WORK)]
 
 
@@ -147,6 +148,8 @@ class Link:
         self.reshaped = self.reshaped_known = self.reshaped_asked = self.reshaped_settled = 0
         self._doubt_batch: int | None = None
         self._has_changed_settings = False
+        #: Grows with every change of the catalog, the keyring, or the settings that values are read and written by.
+        self.generation = 0
         #: Grows with everything sent that may change what a name means (search_path above all).
         self.executions = 0
         #: Which sides wait for keys of tenants, and why such could not be had.
@@ -219,6 +222,11 @@ class Link:
         self._doubt_batch = self.queue.batch
 
     @property
+    def has_changed_settings(self) -> bool:
+        """Whether the transaction's end may bring settings back."""
+        return self._has_changed_settings
+
+    @property
     def is_in_doubt(self) -> bool:
         """Whether such a statement has no answer yet."""
         if self._doubt_batch is not None and len(self.queue) == 0:
@@ -260,6 +268,7 @@ class Link:
             self._use(self._shared_planner)
 
     def _use(self, planner: Planner) -> None:
+        self.generation += 1
         if planner.catalog is not self.planner.catalog:
             self.descriptions = Descriptions(planner.catalog)
         self.planner = planner
@@ -278,6 +287,7 @@ class Link:
 
     def set_parameter(self, name: bytes, value: bytes) -> None:
         """ParameterStatus: the settings that change how texts are read and written."""
+        self.generation += 1
         text = value.decode("utf-8", "replace")
         settings = self.values.settings
         if name == b"client_encoding":
@@ -298,6 +308,7 @@ class Link:
 
     def change_world(self, planner: Planner, keyring: Keyring) -> None:
         """A new catalog or keyring is in force."""
+        self.generation += 1
         has_own = self.planner is not self._shared_planner
         self._shared_planner = planner
         if has_own:

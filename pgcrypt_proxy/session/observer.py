@@ -16,8 +16,8 @@ class Observer(Protocol):
     def failed(self, operation: str, error: PgcryptError, column: str = "") -> None:
         """An operation failed; `column` is the qualified name."""
 
-    def statement(self, disposition: str, seconds: float) -> None:
-        """A statement text was planned: untouched, rewritten or refused; `seconds` is the planning time."""
+    def statement(self, disposition: str, seconds: float, count: int = 1) -> None:
+        """Statement texts were planned: untouched, rewritten or refused; `seconds` is the planning time of each."""
 
     def refused(self, refusal: PgcryptError) -> None:
         """A statement was refused."""
@@ -35,7 +35,7 @@ class SilentObserver:
     def failed(self, operation: str, error: PgcryptError, column: str = "") -> None:
         pass
 
-    def statement(self, disposition: str, seconds: float) -> None:
+    def statement(self, disposition: str, seconds: float, count: int = 1) -> None:
         pass
 
     def refused(self, refusal: PgcryptError) -> None:

@@ -40,9 +40,16 @@ class RowOpener:
     """Opens the rows of one kind of result: these columns, these formats, this client encoding."""
 
     def __init__(
-        self, values: Values, meter: Meter, outputs: Outputs, codes: tuple[int, ...], tenant: str | None = None
+        self,
+        values: Values,
+        meter: Meter,
+        outputs: Outputs,
+        codes: tuple[int, ...],
+        *made_of: object,
+        tenant: str | None = None,
     ) -> None:
         self.outputs = outputs
+        self._made_of = made_of
         self.settings = values.settings
         self._is_utf8 = values.encoding.is_utf8
         self._values = values
@@ -64,12 +71,12 @@ class RowOpener:
         """
         at = left = 0
         while at < len(run):
-            if left < MAX_LEFT and (native := self._compiled()) is not None:
+            if left < MAX_LEFT and (native := self.compiled()) is not None:
                 started = self._meter.clock()
                 opened, reached, counts = native.open(run, at)
                 if reached > at:
                     out.append(opened)
-                    self._count(counts, self._meter.clock() - started)
+                    self.count(counts, self._meter.clock() - started)
                     at, left = reached, 0
                     continue
             left += 1
@@ -96,7 +103,7 @@ class RowOpener:
             at = end
         return found
 
-    def _compiled(self) -> Any:
+    def compiled(self) -> Any:
         """The compiled opener under the present keyring, or None: then the reference does it, or says why not."""
         keyring = self._values.keyring
         if fast.native is None or keyring.is_expired:
@@ -104,7 +111,7 @@ class RowOpener:
         if self._keyring is not keyring:
             self._keyring = keyring
             columns = self._native_columns(keyring)
-            self._native = None if columns is None else fast.native.Rows(columns)
+            self._native = None if columns is None else fast.native.Rows(columns, *self._made_of)
         return self._native
 
     def _native_columns(self, keyring: Keyring) -> tuple[_NativeColumn | None, ...] | None:
@@ -125,7 +132,8 @@ class RowOpener:
             made.append((kind, code == 0, *keys, convert))
         return tuple(made)
 
-    def _count(self, counts: tuple[int, ...], seconds: float) -> None:
+    def count(self, counts: tuple[int, ...], seconds: float) -> None:
+        """So many values of each column were opened, all in that time."""
         sums: dict[str, int] = {}
         for column, count in zip(self.outputs, counts, strict=True):
             if column is not None and count:
@@ -164,5 +172,5 @@ class RowOpeners:
         if made is None:
             if len(self._made) >= MAX_REMEMBERED:
                 self._made.clear()
-            made = self._made[key] = RowOpener(values, self._meter, outputs, codes, tenant)
+            made = self._made[key] = RowOpener(values, self._meter, outputs, codes, tenant=tenant)
         return made

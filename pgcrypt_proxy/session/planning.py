@@ -46,11 +46,15 @@ MAX_QUESTIONS = 64
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A decoded text and its plan; `resolved` are the names asked for on the way."""
+    """A decoded text and its plan; `resolved` are the names asked for on the way.
+
+    `is_certain`: it is the same for every session under that catalog, whatever the settings and names in it.
+    """
 
     sql: str
     plan: Plan
     resolved: Mapping[str, int] | None = None
+    is_certain: bool = False
 
 
 def refused(refusal: Refusal) -> Plan:
@@ -153,7 +157,8 @@ class Planning:
                     hint="SET client_encoding TO 'UTF8'.",
                 )
             )
-        return self._observed(Planned(sql, found, resolved), started)
+        is_certain = not (unknown or resolved or is_under_way or link.is_in_doubt)
+        return self._observed(Planned(sql, found, resolved, is_certain), started)
 
     def await_shape(self) -> None:
         """Know what this session's own DDL made of protected tables.

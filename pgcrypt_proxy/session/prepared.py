@@ -57,8 +57,13 @@ class PreparedBySql:
         for index, statement in enumerate(plan.statements):
             if statement.prepares is not None:
                 link = self._link
-                version = link.planner.catalog.version
-                made[index] = _made(statement.prepares, planned.resolved, version, link.executions)
+                made[index] = _made(
+                    statement.prepares,
+                    planned.resolved,
+                    link.planner.catalog.version,
+                    link.executions,
+                    link.values.sealing_keys(statement.prepares.plan.pieces),
+                )
                 here[statement.prepares.name] = made[index]
             elif statement.deallocates == ALL_PREPARED:
                 is_cleared = True
@@ -118,6 +123,8 @@ class PreparedBySql:
         self._planning.check_current(found)
         self._planning.check_names(found)
         self.check(found)
+        if found.sealed_under and not link.values.keyring.are_active(found.sealed_under):
+            raise drift(f'prepared statement "{name}" holds values that were sealed under another key')
         return found
 
     def made_by(self, statement: Statement | None) -> Mapping[int, Statement]:
@@ -125,7 +132,9 @@ class PreparedBySql:
         if statement is None or not statement.plan.is_about_prepared:
             return _NONE
         return {
-            index: _made(planned.prepares, statement.resolved, statement.version, statement.resolved_at)
+            index: _made(
+                planned.prepares, statement.resolved, statement.version, statement.resolved_at, statement.sealed_under
+            )
             for index, planned in enumerate(statement.plan.statements)
             if planned.prepares is not None
         }
@@ -153,7 +162,13 @@ class PreparedBySql:
         return changes
 
 
-def _made(prepared: Prepared, resolved: Mapping[str, int] | None, version: int, resolved_at: int) -> Statement:
+def _made(
+    prepared: Prepared,
+    resolved: Mapping[str, int] | None,
+    version: int,
+    resolved_at: int,
+    sealed_under: frozenset[int],
+) -> Statement:
     return Statement(
         name=prepared.name.encode(),
         sql=prepared.sql,
@@ -162,6 +177,7 @@ def _made(prepared: Prepared, resolved: Mapping[str, int] | None, version: int, 
         resolved=resolved,
         version=version,
         resolved_at=resolved_at,
+        sealed_under=sealed_under,
     )
 
 

@@ -49,6 +49,18 @@ class RelayedLogin:
     def is_done(self) -> bool:
         return self._last == _Code.OK
 
+    @property
+    def awaited(self) -> str:
+        """What the server calls the answer that is due."""
+        match self._last:
+            case _Code.SASL | _Code.SASL_CONTINUE:
+                return "SASL"
+            case _Code.GSS | _Code.GSS_CONTINUE:
+                return "GSS"
+            case _Code.SSPI:
+                return "SSPI"
+        return "password"
+
     def on_request(self, raw: bytes) -> bytes:
         """The request as the client gets it. Raises ProtocolError and LoginRefused."""
         request = Authentication.decode(raw)

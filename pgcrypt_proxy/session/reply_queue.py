@@ -125,6 +125,11 @@ class ReplyQueue(Generic[W]):
         return iter(self._entries)
 
     @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is owed, and what is sent next begins a batch of its own."""
+        return not (self._entries or self.is_skipping or self.is_copying_in or self._loose) and self.is_synced
+
+    @property
     def head(self) -> Expected[W] | None:
         self._drop_markers()
         return self._entries[0] if self._entries else None

@@ -49,10 +49,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from pgcrypt_proxy.crypto.keyring import Keyring
 from pgcrypt_proxy.errors import PgcryptError
 from pgcrypt_proxy.session.commands import CloseConnection, Command
+from pgcrypt_proxy.session.courses import Courses
 from pgcrypt_proxy.session.events import (
     AccountFound,
     BackendFailed,
@@ -121,10 +123,13 @@ class Session:
             login=login or LoginRules(),
         )
         self._planning = Planning(self._link, may_watch)
-        self._from_frontend = FromFrontend(self._link, self._planning)
-        self._from_backend = FromBackend(self._link)
+        self._courses = Courses(self._link, self._planning.swaps)
+        self._from_frontend = FromFrontend(self._link, self._planning, self._courses)
+        self._from_backend = FromBackend(self._link, self._courses)
         self._long_messages = LongMessages(self._link, self._planning, self._from_frontend)
-        self._express = Express(self._link, self._from_frontend, self._from_backend, self._planning.swaps)
+        self._express = Express(
+            self._link, self._from_frontend, self._from_backend, self._planning.swaps, self._courses
+        )
         self._held: bytes | None = None
         self._is_first_data = True
         self._has_input_ended = False
@@ -164,20 +169,24 @@ class Session:
         link = self._link
         if not self.is_ready:
             return True
+        self._express.leave()
         return link.transaction_status == IDLE and not len(link.queue) and self._held is None
 
     def is_using(self, table: str) -> bool:
         """Whether a statement on `table` (schema.name), one whose column is on its way, is with the server."""
+        self._express.leave()
         return self._planning.swaps.is_using(table)
 
     def shut_down(self) -> list[Command]:
         """End the connection as an administrator's command does."""
+        self._express.leave()
         self._link.terminate(SessionFatal("terminating connection due to administrator command", sqlstate="57P01"))
         return self._link.take_commands()
 
     def handle(self, event: Event) -> list[Command]:
         """Take one event; return what is to be done now, in order."""
         link = self._link
+        self._express.leave()
         if link.is_closed:
             # The connection asked for came too late.
             return [CloseConnection(Side.BACKEND)] if isinstance(event, BackendOpened) else []
@@ -190,6 +199,30 @@ class Session:
             link.terminate(error)
         link.meter.report()
         return link.take_commands()
+
+    @property
+    def course(self) -> Any:
+        """Takes, in place of `handle`, what it knows once `arm` was called; None without compiled code."""
+        return self._courses.native
+
+    def arm(self) -> None:
+        """Let the course take what comes next, if nothing is pending. Every other call ends that."""
+        if self._held is None and self.is_ready and not self._has_input_ended:
+            self._courses.arm()
+
+    def leave_course(self) -> None:
+        """Take nothing without `handle` from now on."""
+        self._express.leave()
+
+    def report(self) -> None:
+        """Tell the observer what was done since."""
+        self._courses.settle()
+        self._link.meter.report()
+
+    def close_course(self) -> None:
+        """The connection is gone."""
+        self.report()
+        self._courses.close()
 
     def _on_data(self, event: DataReceived) -> None:
         link = self._link
@@ -221,9 +254,9 @@ class Session:
     def _on_event(self, event: Event) -> None:
         link = self._link
         if isinstance(event, WorldChanged):
-            held = link.shared_catalog.held_tables
+            before = link.shared_catalog
             link.change_world(event.planner, event.keyring)
-            self._planning.swaps.note_released(held - link.shared_catalog.held_tables)
+            self._planning.swaps.note_changed(before)
             if event.answers is not None and event.error is None:
                 link.settle_shape(event.answers)
             self._planning.on_world_changed(event)

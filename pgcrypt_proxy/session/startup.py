@@ -189,7 +189,8 @@ class Startup:
             link.terminate(None)
             return
         if raw[0] != codes.PASSWORD:
-            raise FrontendProtocolError(f"expected authentication response, got message type {raw[0]}")
+            awaited = self._backend_login.awaited if isinstance(self._backend_login, RelayedLogin) else "SASL"
+            raise FrontendProtocolError(f"expected {awaited} response, got message type {raw[0]}")
         if self._client_login is None:
             assert isinstance(self._backend_login, RelayedLogin)
             link.to_backend.append(self._backend_login.on_answer(raw))

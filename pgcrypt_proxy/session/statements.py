@@ -51,8 +51,9 @@ class Statement:
     `version` is the catalog's for which `plan` holds, `resolved` the names that
     were asked for it, `resolved_at` the count of executions at which they held;
     `described_in` the batch in which the client's own Describe of it was sent;
-    `passes_parameters`: a Bind needs no rewriting. `literals_of` is the session's tenant for whom the
-    text's own values were sealed; `is_of_tenants`: it reads or writes values of tenants.
+    `passes_parameters`: a Bind needs no rewriting. `sealed_under` are the DEKs of the
+    envelopes in the text that the server has: once one is retired, it is prepared anew. `literals_of` is the
+    session's tenant for whom they were sealed; `is_of_tenants`: it reads or writes values of tenants.
     """
 
     name: bytes
@@ -66,6 +67,7 @@ class Statement:
     described_in: int = -1
     executed: tuple[Statement | None, ...] = ()
     text_plan: Plan | None = None
+    sealed_under: frozenset[int] = frozenset()
     may_return_any_rows: bool = False  # FETCH and EXECUTE: what they return is not in their text
     literals_of: str | None = None
     passes_parameters: bool = field(init=False)

@@ -16,6 +16,7 @@ from pgcrypt_proxy.session.link import FAILED_TRANSACTION, IDLE, IN_TRANSACTION,
 from pgcrypt_proxy.session.question import Hold, Question
 from pgcrypt_proxy.session.reply_queue import Request
 from pgcrypt_proxy.session.statements import RESERVED_PREFIX
+from pgcrypt_proxy.sql.catalog import Catalog
 from pgcrypt_proxy.sql.plan import Plan
 from pgcrypt_proxy.wire.frontend import Bind, Close, Execute, Parse
 from pgcrypt_proxy.wire.rows import split
@@ -59,6 +60,8 @@ class Swaps:
         self._used: dict[str, int] = {}
         #: tables that were held while the present transaction was open
         self._behind: set[str] = set()
+        #: tables whose rules had a phase at any time since the session began
+        self._watched: set[str] = set()
         self._idles = 0
         self._question: IsolationQuestion | None = None
 
@@ -80,8 +83,8 @@ class Swaps:
             self._check_snapshot()
 
     def concerns(self, plan: Plan) -> bool:
-        """Whether it is about a table on which a column is, or was just now, on its way."""
-        watched = self._link.shared_catalog.watched_tables
+        """Whether it is about a table on which a column is on its way, or was since the session began."""
+        watched = self._link.shared_catalog.watched_tables | self._watched
         return bool(watched) and any(table in watched for table in _tables(plan))
 
     def is_using(self, table: str) -> bool:
@@ -100,9 +103,11 @@ class Swaps:
         batch = self._link.queue.batch
         self._used.update((table, batch) for table in _tables(plan) if table in watched)
 
-    def note_released(self, tables: frozenset[str]) -> None:
-        """These were held until now."""
+    def note_changed(self, before: Catalog) -> None:
+        """This was the shared catalog until now."""
         link = self._link
+        self._watched |= before.watched_tables
+        tables = before.held_tables - link.shared_catalog.held_tables
         self._note_idle()
         if link.transaction_status != IDLE or len(link.queue):
             self._behind |= {table for table in tables if not self._has_lock(table)}

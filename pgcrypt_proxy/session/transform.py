@@ -52,6 +52,7 @@ class Values:
         self.tenants.encoding = lambda: self.encoding
         self._observer = observer
         self._meter = meter
+        self._contexts: dict[tuple[int, str, str], SealContext] = {}
 
     def check_available(self) -> None:
         """Raises KeyUnavailable when the keyring's time is over, so that a statement fails before it runs."""
@@ -143,6 +144,13 @@ class Values:
                 lengths[piece] = len(part)
         return "".join(parts), lengths
 
+    def sealing_keys(self, pieces: Sequence[str | LiteralSlot]) -> frozenset[int]:
+        """The DEKs under which `render` seals literals now."""
+        slots = (piece for piece in pieces if not isinstance(piece, str))
+        classes = {slot.column.data_class for slot in slots if slot.text is not None and not slot.use.is_compared}
+        active = self.keyring.active_keys if classes else {}
+        return frozenset(active[name] for name in classes if name in active)
+
     def _declared(self, column: ProtectedColumn, oid: int, is_array: bool) -> LogicalType | None:
         if oid in (0, UNKNOWN_OID):
             return None
@@ -196,21 +204,26 @@ class Values:
 
     def _seal(self, column: ProtectedColumn, source: LogicalType, cast: LogicalType | None, data: bytes) -> bytes:
         source, data = self._cast(source, cast, data)
-        if source.base != column.type:
-            data = casts.convert(source.base, column.type, data, self.settings)
+        base = source.base
+        if base is not column.type and base != column.type:  # mostly they are one object; to compare two takes long
+            data = casts.convert(base, column.type, data, self.settings)
         started = self._meter.clock()
         terms, flags = [], 0
-        if "equality" in column.search:
-            terms.append(self._equality_term(column, codec.equality_key(column.type, data)))
+        equality, folded = term_keys(column, data)
+        if equality is not None:
+            terms.append(self._equality_term(column, equality))
             flags |= FLAG_EQ
-        if column.is_folded:
-            key = casts.casefold_key(column.type, data, is_upper=column.is_folded_upper)
-            terms.append(self._casefold_term(column, key))
+        if folded is not None:
+            terms.append(self._casefold_term(column, folded))
             flags |= FLAG_EQCI
         tenant = "" if column.tenant is None else self.tenants.of(column)
-        envelope = self.keyring.seal(
-            SealContext(column.id, column.data_class, tenant), data, terms, flags, column.index_generation
-        )
+        bound = column.id, column.data_class, tenant
+        context = self._contexts.get(bound)
+        if context is None:
+            context = SealContext(*bound)
+            if not tenant:  # of which there may be many
+                self._contexts[bound] = context
+        envelope = self.keyring.seal(context, data, terms, flags, column.index_generation)
         self._meter.add("seal", column.data_class, self._meter.clock() - started)
         return envelope
 
@@ -237,15 +250,11 @@ class Values:
 
         `skips_bad_values`: what is none of the type becomes what is no bytea, so that the server skips the row.
         """
-        base, in_text = column.type.base, codec.literal_type(column.type)
 
         def seal_value(value: bytes) -> bytes:
             try:
-                if is_binary:
-                    data = codec.from_binary(base, self._recoded(base, value))
-                else:
-                    data = codec.from_text(in_text, value, self.settings)
-                envelope = self._seal(column, base, None, data)
+                data = self._copied(column, value, is_binary=is_binary)
+                envelope = self._seal(column, column.type.base, None, data)
             except KeyNotLoaded:
                 raise
             except PgcryptError as error:
@@ -256,6 +265,22 @@ class Values:
             return envelope if is_binary else b"\\x" + envelope.hex().encode()
 
         return seal_value
+
+    def _copied(self, column: ProtectedColumn, value: bytes, *, is_binary: bool) -> bytes:
+        """A value of COPY data before the column's modifier is applied."""
+        if is_binary:
+            base = column.type.base
+            return codec.from_binary(base, self._recoded(base, value))
+        return codec.from_text(codec.literal_type(column.type), value, self.settings)
+
+    def sealed_parts(
+        self, column: ProtectedColumn, value: bytes, *, is_binary: bool
+    ) -> tuple[bytes, bytes | None, bytes | None]:
+        """What is sealed of a value of COPY data, and what its terms are made of, for compiled code to do it."""
+        base, data = column.type.base, self._copied(column, value, is_binary=is_binary)
+        if base != column.type:
+            data = casts.convert(base, column.type, data, self.settings)
+        return data, *term_keys(column, data)
 
     # -- to the client
 
@@ -301,6 +326,14 @@ class Values:
             return data
 
         return open_value
+
+
+def term_keys(column: ProtectedColumn, data: bytes) -> tuple[bytes | None, bytes | None]:
+    """The equality class and the case-folded one of a value of a column, each if it has a term of it."""
+    return (
+        codec.equality_key(column.type, data) if "equality" in column.search else None,
+        casts.casefold_key(column.type, data, is_upper=column.is_folded_upper) if column.is_folded else None,
+    )
 
 
 def is_certainly_bad(error: PgcryptError, value: bytes) -> bool:

@@ -10,11 +10,13 @@ import struct
 
 from pgcrypt_proxy.errors import PgcryptError
 from pgcrypt_proxy.wire.copy_format import (
+    MAX_LEFT,
     MAX_ROW_BYTES,
     Actions,
     BadField,
     Checks,
     CopyDataError,
+    Taker,
     earlier_problem,
     row_too_long,
 )
@@ -33,10 +35,17 @@ class BinaryReplacer:
     """Replaces the fields that have an action; NULL stays NULL.
 
     What the header's extension holds is dropped: a server skips it. `line`
-    counts tuples, as PostgreSQL does; `before` is as with lines.
+    counts tuples, as PostgreSQL does; `before` and `taker` are as with lines.
     """
 
-    def __init__(self, actions: Actions, checks: Checks | None = None, max_row_bytes: int = MAX_ROW_BYTES) -> None:
+    def __init__(
+        self,
+        actions: Actions,
+        checks: Checks | None = None,
+        max_row_bytes: int = MAX_ROW_BYTES,
+        taker: Taker | None = None,
+    ) -> None:
+        self._taker = taker
         self._actions = actions
         self._checks = checks
         self._max_row_bytes = max_row_bytes
@@ -73,6 +82,11 @@ class BinaryReplacer:
         del pending[:at]
         return b"".join(out)
 
+    @property
+    def is_between_rows(self) -> bool:
+        """Whether the next data begin with a tuple."""
+        return not (self._pending or self._is_in_header or self._left_to_skip or self._is_over)
+
     def finish(self) -> bytes:
         """The stream ended: nothing may be left of an unfinished tuple. Raises CopyDataError."""
         if self._is_in_header:
@@ -101,11 +115,20 @@ class BinaryReplacer:
 
     def _tuples(self, buffer: bytes, at: int, out: list[bytes]) -> int:
         """Take all complete tuples from `at` on; returns where the first incomplete one begins."""
-        actions, size, kept = self._actions, len(buffer), at
+        actions, size, kept, left = self._actions, len(buffer), at, 0
         self._needed = _COUNT.size
         while at + _COUNT.size <= size:
             if self._is_over:
                 raise CopyDataError("received copy data after EOF marker")
+            if self._taker is not None and left < MAX_LEFT:
+                made, stop, rows = self._taker(buffer, at, b"")
+                if rows:
+                    out += (buffer[kept:at], made)
+                    self.line += rows
+                    at = kept = stop
+                    left = 0
+                    continue
+            left += 1
             count: int = _COUNT.unpack_from(buffer, at)[0]
             self.line += 1
             if count == -1:

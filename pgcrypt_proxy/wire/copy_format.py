@@ -15,6 +15,11 @@ from pgcrypt_proxy.errors import PgcryptError
 #: What replaces a field's value; None leaves the field as it came.
 Action = Callable[[bytes], bytes]
 Actions = tuple[Action | None, ...]
+#: Replaces the fields of whole rows at once: given data, where a row begins, and how lines end (nothing: they are
+#: tuples); returns the rows it took, where the next begins, and how many they are. None at all where it took none.
+Taker = Callable[[bytes, int, bytes], tuple[bytes, int, int]]
+#: Rows that a taker may leave one after the other before the rest of their data is not offered to it.
+MAX_LEFT = 8
 
 
 @dataclass(frozen=True, slots=True)

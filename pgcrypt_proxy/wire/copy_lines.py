@@ -15,6 +15,7 @@ from typing import NamedTuple, NoReturn
 from pgcrypt_proxy.errors import PgcryptError
 from pgcrypt_proxy.wire import copy_fields
 from pgcrypt_proxy.wire.copy_format import (
+    MAX_LEFT,
     MAX_ROW_BYTES,
     RESCAN_BYTES,
     Actions,
@@ -23,6 +24,7 @@ from pgcrypt_proxy.wire.copy_format import (
     CopyDataError,
     CopyFormat,
     Header,
+    Taker,
     earlier_problem,
     row_too_long,
 )
@@ -44,7 +46,7 @@ class LineReplacer:
 
     `is_output`: the data come from the server, whose lines end in a newline.
     `marker_ends_csv`: the server takes a line of `\\.` as the end of CSV too
-    (before PostgreSQL 18). `line` counts lines as PostgreSQL does. After an error
+    (before PostgreSQL 18). `taker` is offered rows first. `line` counts lines as PostgreSQL does. After an error
     `before` are the rows of the same data that stand before it, ready to be sent.
     """
 
@@ -58,7 +60,9 @@ class LineReplacer:
         marker_ends_csv: bool = False,
         checks: Checks | None = None,
         max_row_bytes: int = MAX_ROW_BYTES,
+        taker: Taker | None = None,
     ) -> None:
+        self._taker = taker
         self._format = format_
         self._names = names
         self._actions = actions
@@ -94,6 +98,11 @@ class LineReplacer:
     def finish(self) -> bytes:
         """The stream ended; a last line needs no end of its own. Raises as `feed`."""
         return b"" if self._is_over else self._take(is_last=True)
+
+    @property
+    def is_between_rows(self) -> bool:
+        """Whether the next data begin with a row."""
+        return not (self._pending or self._is_header or self._is_over)
 
     # -- rows
 
@@ -138,9 +147,19 @@ class LineReplacer:
         row = self._row
         assert row is not None
         match, groups, replaced = row.match, self._groups, self._replaced
-        counts_inside, eol = self._format.is_csv, self._inner_eol
-        found = match(buffer, at)
-        while found is not None:
+        counts_inside, eol, left = self._format.is_csv, self._inner_eol, 0
+        while True:
+            if self._taker is not None and left < MAX_LEFT:
+                taken, stop, count = self._taker(buffer, at, self._eol or b"")
+                if count:
+                    out += (buffer[kept:at], taken)
+                    self.line += buffer.count(eol, at, stop) if counts_inside else count
+                    at = kept = stop
+                    left = 0
+            found = match(buffer, at)
+            if found is None:
+                return at, kept
+            left += 1
             stop = found.end()
             if stop - at > self._max_row_bytes:
                 return at, kept  # which is said where lines are looked at one by one
@@ -158,8 +177,6 @@ class LineReplacer:
                 self._keep_before(out, buffer, at, *before)
                 raise self._first_problem(error, buffer[at : stop - len(self._eol or b"")], error.column) from None
             at = stop
-            found = match(buffer, at)
-        return at, kept
 
     def _whole_line(self, buffer: bytes, at: int, end: int, kept: int, out: list[bytes]) -> int:
         """One line by itself: a header, the first row, the last, or a wrong one. Returns what is kept from."""

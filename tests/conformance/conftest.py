@@ -6,9 +6,30 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.conformance.shapes import Variant, read, selected
 from tests.helpers.leaks import traces
 from tests.helpers.servers import PostgresServer
 from tests.helpers.twins import Twins, running_twins
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With --thin: one variant of each shape."""
+    if not config.getoption("--thin"):
+        return
+    kept = {(str(shape), variant) for shape, variant in selected(read())}
+    left_out = [item for item in items if (case := _case(item)) is not None and case not in kept]
+    items[:] = [item for item in items if item not in set(left_out)]
+    config.hook.pytest_deselected(items=left_out)
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["left_out"] = [item.nodeid for item in left_out]
+
+
+def _case(item: pytest.Item) -> tuple[str, Variant] | None:
+    """The shape and variant that a test is about."""
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    if not {"shape", "variant"} <= parameters.keys():
+        return None
+    return str(parameters["shape"]), parameters["variant"]
 
 
 @pytest.fixture(scope="session")

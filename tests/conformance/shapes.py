@@ -20,7 +20,7 @@ says from which version on it can be asked at all.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -210,6 +210,22 @@ def read_file(path: Path) -> list[Shape]:
     if not title or not all(shape.heading for shape in shapes):
         raise ValueError(f"{path.name}: a title or heading is missing")
     return shapes
+
+
+def selected(shapes: Iterable[Shape]) -> Iterator[tuple[Shape, Variant]]:
+    """One variant of each shape; all of those that need some version of PostgreSQL.
+
+    Of the shapes of a file that can be sent in the same ways, the first is sent in the first way, the next in the
+    second, and so on, so that each way of each file is among them.
+    """
+    turns: dict[tuple[Path, tuple[Variant, ...]], int] = {}
+    for shape in shapes:
+        variants = tuple(shape.variants())
+        if shape.min_version:
+            yield from ((shape, variant) for variant in variants)
+            continue
+        turn = turns[shape.path, variants] = turns.get((shape.path, variants), -1) + 1
+        yield shape, variants[turn % len(variants)]
 
 
 def rewrite(path: Path, shapes: list[Shape]) -> None:

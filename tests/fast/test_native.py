@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import struct
 import threading
@@ -16,6 +17,8 @@ from hypothesis import given
 from pgcrypt_proxy import fast
 from pgcrypt_proxy.crypto.envelope import FLAG_EQ, FLAG_EQCI
 from pgcrypt_proxy.crypto.keyring import Keyring, SealContext
+from pgcrypt_proxy.crypto.keys import SecretKey
+from pgcrypt_proxy.crypto.terms import TermMaker
 from pgcrypt_proxy.errors import KeyUnavailable, PgcryptError
 from pgcrypt_proxy.session.encodings import ClientEncoding
 from pgcrypt_proxy.session.meter import Meter
@@ -180,6 +183,27 @@ def test_what_is_sealed_is_aes_256_gcm(plaintext: bytes, terms: int, bound: byte
     head, nonce = b"h" * (6 + 16 * terms), os.urandom(12)
     made = fast.native.Cipher(KEY).seal(head, nonce, plaintext, bound)
     assert made == head + nonce + AESGCM(KEY).encrypt(nonce, plaintext, head + bound)
+
+
+@given(
+    st.binary(min_size=32, max_size=32), st.sampled_from(["eq", "eqci"]), st.text(max_size=9), st.binary(max_size=200)
+)
+def test_terms_are_made_as_the_reference_makes_them(root: bytes, mode: str, domain: str, material: bytes) -> None:
+    made = TermMaker(SecretKey(root)).term(mode, domain, material)
+    native, fast.native = fast.native, None
+    try:
+        assert made == TermMaker(SecretKey(root)).term(mode, domain, material)
+    finally:
+        fast.native = native
+
+
+def test_a_closed_term_key_makes_no_terms() -> None:
+    mac = fast.native.Mac(KEY)
+    assert mac.term(b"x") == hmac.digest(KEY, b"x", "sha256")[:16]
+    mac.close()
+    mac.close()
+    with pytest.raises(ValueError, match="zeroised"):
+        mac.term(b"x")
 
 
 def sealed_row(keys: Keyring, plaintext: bytes) -> bytes:

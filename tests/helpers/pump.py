@@ -6,7 +6,6 @@ For tests of the session against a real PostgreSQL with real clients.
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from pgcrypt_proxy.session.commands import (
 )
 from pgcrypt_proxy.session.events import BackendOpened, ConnectionClosed, DataReceived, Event, Side, WorldChanged
 from pgcrypt_proxy.session.session import Session
+from tests.helpers.ready import readable
 
 World = Callable[[], WorldChanged]
 READ_BYTES = 65_536
@@ -72,11 +72,11 @@ class Pump:
         legs: dict[Side, socket.socket] = {Side.FRONTEND: client}
         try:
             while legs and not (session.is_closed and Side.FRONTEND not in legs):
-                readable, _, _ = select.select(list(legs.values()), [], [], TIMEOUT_S)
-                if not readable:
+                ready = readable(list(legs.values()), TIMEOUT_S)
+                if not ready:
                     return
                 for side, leg in list(legs.items()):
-                    if leg in readable and side in legs:
+                    if leg in ready and side in legs:
                         try:
                             data = leg.recv(READ_BYTES)
                         except ConnectionError:

@@ -8,7 +8,6 @@ tables' names. `Pair` holds two peers, and every `hear` of it compares.
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 import struct
 import time
@@ -18,6 +17,7 @@ from typing import Any
 
 from pgcrypt_proxy.session.from_frontend import FIRST_NORMAL_OBJECT_ID
 from pgcrypt_proxy.wire.backend import ErrorResponse, ParameterStatus, RowDescription
+from tests.helpers.ready import readable
 from tests.session.conversations import packet
 
 TIMEOUT_S = 8.0
@@ -82,7 +82,7 @@ class Peer:
     def hear_quiet(self, quiet_s: float = 0.3) -> list[Heard]:
         """All messages that come until nothing does for a while."""
         heard: list[Heard] = []
-        while self._has_message() or select.select([self.sock], [], [], quiet_s)[0]:
+        while self._has_message() or readable([self.sock], quiet_s):
             message = self.message()
             if message is None:
                 return [*heard, CLOSED]

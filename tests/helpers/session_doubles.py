@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, cast
 
 from pgcrypt_proxy.crypto.keyring import Keyring, SealContext
@@ -121,6 +122,14 @@ class GlassKeyring:
         self.is_destroyed = False
 
     index_generations = frozenset({1})
+    is_by_monotonic_clock = True
+
+    @property
+    def expires_at(self) -> float:
+        return float("-inf" if self.is_expired else "inf")
+
+    #: envelopes of these doubles name no key
+    active_keys: Mapping[str, int] = MappingProxyType({})
 
     def seal(
         self,
@@ -142,6 +151,9 @@ class GlassKeyring:
 
     def native_keys(self, context: SealContext) -> None:
         """Compiled code cannot read these envelopes."""
+
+    def native_seals(self, context: SealContext, flags: int, index_domain: str, index_generation: int) -> None:
+        """Nor make them."""
 
     def equality_term(self, index_domain: str, equality_key: bytes, generation: int) -> bytes:
         return b"[%s=%s]" % (index_domain.encode(), equality_key)
@@ -167,8 +179,8 @@ class RecordingObserver:
     def failed(self, operation: str, error: PgcryptError, column: str = "") -> None:
         self.told.append(("failed", operation, error.kind, column))
 
-    def statement(self, disposition: str, seconds: float) -> None:
-        self.told.append(("statement", disposition))
+    def statement(self, disposition: str, seconds: float, count: int = 1) -> None:
+        self.told += [("statement", disposition)] * count
 
     def refused(self, refusal: PgcryptError) -> None:
         self.told.append(("refused", refusal.message))

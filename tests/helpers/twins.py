@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-import select
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -36,6 +35,7 @@ from pgcrypt_proxy.sql.catalog import ProtectedColumn
 from pgcrypt_proxy.values import casts, codec
 from tests.helpers.leaks import PLANTED
 from tests.helpers.proxies import ProtectedDatabase, protected
+from tests.helpers.ready import readable
 from tests.helpers.servers import PostgresServer
 from tests.helpers.twin_schema import COLUMNS, EMPTY, FILL, OBJECTS, SCHEMA, TABLES
 
@@ -201,7 +201,7 @@ class Leg:
         found: list[pq.abc.PGresult] = []
         while True:
             while self._pgconn.is_busy():
-                if not select.select([self._pgconn.socket], [], [], ANSWER_TIMEOUT_S)[0]:
+                if not readable([self._pgconn.socket], ANSWER_TIMEOUT_S):
                     raise AssertionError("no answer")
                 self._pgconn.consume_input()
             result = self._pgconn.get_result()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import re
-import select
 import struct
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from psycopg.types.string import TextLoader
 
 from tests.helpers import servers
 from tests.helpers.proxies import ProtectedDatabase, protected
+from tests.helpers.ready import readable, writable
 from tests.helpers.servers import PostgresServer
 
 SCHEMA = """
@@ -452,9 +452,9 @@ def test_several_copies_in_one_text(twins: Twins) -> None:
 def _next_result(connection: psycopg.Connection) -> Any:
     """libpq's next result, without blocking in it: that would keep the proxy's thread from running."""
     while connection.pgconn.flush():
-        select.select([], [connection.pgconn.socket], [], 10)
+        writable(connection.pgconn.socket, 10)
     while connection.pgconn.is_busy():
-        assert select.select([connection.pgconn.socket], [], [], 10)[0]
+        assert readable([connection.pgconn.socket], 10)
         connection.pgconn.consume_input()
     return connection.pgconn.get_result()
 
@@ -466,7 +466,7 @@ def _copy_data(connection: psycopg.Connection) -> bytes | None:
             return bytes(data)
         if size == -1:
             return None
-        select.select([connection.pgconn.socket], [], [], 10)
+        readable([connection.pgconn.socket], 10)
         connection.pgconn.consume_input()
 
 

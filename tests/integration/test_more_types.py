@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import re
-import select
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 from psycopg import pq
 
 from tests.helpers.proxies import ProtectedDatabase, protected
+from tests.helpers.ready import readable
 from tests.helpers.servers import PostgresServer
 
 #: column: its type, and values in text form; those that are equal stand for each other
@@ -118,7 +118,7 @@ def answer(pgconn: pq.abc.PGconn) -> pq.abc.PGresult:
     found = None
     while True:
         while pgconn.is_busy():
-            assert select.select([pgconn.socket], [], [], 30)[0], "no answer"
+            assert readable([pgconn.socket], 30), "no answer"
             pgconn.consume_input()
         result = pgconn.get_result()
         if result is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 from collections.abc import Iterator, Sequence
 
 import psycopg
@@ -10,6 +9,7 @@ import pytest
 from psycopg import errors, pq
 
 from tests.helpers.proxies import ProtectedDatabase
+from tests.helpers.ready import readable
 
 FIND = "SELECT id, email FROM users WHERE email = $1"
 
@@ -34,7 +34,7 @@ def result_of(connection: pq.abc.PGconn) -> pq.abc.PGresult:
     found: list[pq.abc.PGresult] = []
     while True:
         while connection.is_busy():
-            assert select.select([connection.socket], [], [], 30)[0], "no answer"
+            assert readable([connection.socket], 30), "no answer"
             connection.consume_input()
         result = connection.get_result()
         if result is None:

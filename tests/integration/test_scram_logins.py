@@ -9,8 +9,10 @@ import socket
 import ssl
 import subprocess
 import time
+from types import SimpleNamespace
 
 import asyncpg
+import boto3
 import pg8000.native
 import psycopg
 import psycopg2
@@ -273,6 +275,39 @@ class TestStatic:
             proxy.connect("anna", "annas")
         with tls_db.proxy(**clear, require_auth=("password",)) as proxy:
             proxy.connect("anna", "annas").close()
+
+    def test_a_token_of_aws_in_the_passwords_place(
+        self, tls_db: TlsDatabase, users: dict[str, object], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Signed by boto3 itself; the server knows of each signature at once, as RDS does."""
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted-secret-key")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+        signed: list[str] = []
+        clients = boto3.client
+
+        def client(service: str, region_name: str | None) -> SimpleNamespace:
+            def sign(**asked: object) -> str:
+                signed.append(clients(service, region_name=region_name).generate_db_auth_token(**asked))
+                with tls_db.direct() as direct:
+                    direct.execute(f"ALTER ROLE app_clear PASSWORD '{signed[-1]}'".encode())
+                return signed[-1]
+
+            return SimpleNamespace(generate_db_auth_token=sign)
+
+        monkeypatch.setattr(boto3, "client", client)
+        token = {"upstream_user": "app_clear", "upstream_token": "rds-iam"}
+        try:
+            with tls_db.proxy(**{**users, "upstream_password": None, **token}) as proxy:
+                for _ in range(2):
+                    with proxy.connect("anna", "annas") as connection:
+                        assert connection.execute(WHO).fetchone() == ("app_clear", True)
+            assert [one.partition("&X-Amz")[0] for one in signed] == [
+                f"localhost:{tls_db.server.port}/?Action=connect&DBUser=app_clear"
+            ]
+        finally:
+            with tls_db.direct() as direct:
+                direct.execute(f"ALTER ROLE app_clear PASSWORD '{PASSWORDS['app_clear']}'".encode())
 
     def test_a_certificate_towards_the_server(
         self, tls_db: TlsDatabase, users: dict[str, object], certificate_authority: Authority

@@ -9,6 +9,7 @@ import pytest
 from psycopg import pq
 
 from tests.helpers.proxies import ProtectedDatabase
+from tests.helpers.ready import readable
 
 WRITE = b"INSERT INTO kinds (id, ts, t) VALUES (1, '2024-01-01 12:00:00', 'planted-x')"
 
@@ -50,13 +51,11 @@ def test_in_one_pipeline_it_waits_or_is_refused(db: ProtectedDatabase) -> None:
 
 def results(pgconn: pq.abc.PGconn, syncs: int) -> list[pq.abc.PGresult]:
     """All results up to that many Syncs; blocks in short turns, so that the proxy's thread can run."""
-    import select
-
     found: list[pq.abc.PGresult] = []
     while syncs:
         pgconn.flush()
         while pgconn.is_busy():
-            select.select([pgconn.socket], [], [], 5)
+            readable([pgconn.socket], 5)
             pgconn.consume_input()
         result = pgconn.get_result()
         if result is not None:

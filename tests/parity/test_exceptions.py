@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from pgcrypt_proxy.wire.frontend import SYNC
-from tests.helpers.raw_peers import CLOSED, Pair, errors, kinds
+from tests.helpers.raw_peers import CLOSED, Pair, errors, kinds, rows
 from tests.session.conversations import bind, execute, parse, query
 
 Open = Callable[[], Pair]
@@ -66,3 +66,25 @@ def test_texts_too_long_to_be_read(pair: Pair) -> None:
     assert [fields for kind, fields in heard if kind == "Z"] == [b"I", b"I", b"T", b"E", b"I"]
     harmless = "SELECT '" + "x" * (1 << 20) + "'"
     pair.ask(query(harmless), parse(harmless), bind(), execute(), SYNC, count=2)
+
+
+def test_the_address_is_the_proxys(pair: Pair) -> None:
+    """And none, where it reaches the server by a Unix socket."""
+    pair.say(query("SELECT inet_client_addr(), inet_client_port()"))
+    (direct,), (proxied,) = (rows(peer.hear()) for peer in pair.peers)
+    assert direct == [b"127.0.0.1", str(pair.direct.sock.getsockname()[1]).encode()]
+    assert proxied == [None, None]
+
+
+def test_a_text_that_goes_on_behind_rollback(pair: Pair) -> None:
+    """What protected tables are cannot be asked in a failed transaction; what follows ROLLBACK could be about them."""
+    for end, sqlstates in (("ROLLBACK; SELECT 1", ["25P02"]), ("ROLLBACK", [])):
+        assert kinds(pair.ask(query("BEGIN; ALTER TABLE people ALTER name SET DEFAULT 'x'; SELECT 1/0"))) == "CCEZ"
+        pair.say(query(end))
+        direct, proxied = (peer.hear() for peer in pair.peers)
+        assert errors(direct) == []
+        assert [code for code, _ in errors(proxied)] == sqlstates
+        if sqlstates:
+            pair.proxied.say(query("ROLLBACK"))
+            pair.proxied.hear()
+    pair.ask(query("SELECT email FROM people ORDER BY id"))

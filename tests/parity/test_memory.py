@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
 import struct
 import subprocess
@@ -15,10 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from pgcrypt_proxy.wire.frontend import COPY_DONE, SYNC
-from tests.helpers.raw_peers import Peer, Place, errors, eventually, kinds
+from pgcrypt_proxy.sql.planner import MAX_CACHED_BYTES, MAX_CACHED_PLANS
+from pgcrypt_proxy.wire.frontend import COPY_DONE, SYNC, Close
+from tests.helpers.raw_peers import Peer, Place, errors, eventually, kinds, rows
+from tests.helpers.ready import writable
 from tests.parity.conftest import Twins
-from tests.session.conversations import bind, execute, parse, query
+from tests.session.conversations import CLOSED, PARSED, bind, execute, parse, query, ready
 
 SIZE = 96 << 20
 #: What may be added to the proxy's memory, whatever passes.
@@ -192,9 +193,49 @@ class TestStalledPeers:
         batch = b"".join([parse("SELECT repeat('x', 10000)"), bind(), execute(), SYNC]) * 100
         written, deadline = 0, time.monotonic() + 5
         while time.monotonic() < deadline and written < 200 << 20:
-            if not select.select([], [peer.sock], [], 1)[1]:
+            if not writable(peer.sock, 1):
                 break  # nobody takes more
             written += peer.sock.send(batch)
         assert process.memory() - before < BOUND
         peer.close()
         eventually(lambda: process.connections() == 0, 20)
+
+
+class TestManyStatements:
+    """An application that spells every statement anew, and closes all that it has prepared."""
+
+    BATCH = 500
+
+    def prepare_and_close(self, peer: Peer, numbers: range) -> None:
+        """Statements with these numbers in their texts, every tenth of a protected column."""
+        for first in range(numbers.start, numbers.stop, self.BATCH):
+            names = range(first, first + self.BATCH)
+            texts = (f"SELECT {n} AS n{n}" + ", email FROM people" * (n % 10 == 0) for n in names)
+            peer.say(
+                *(parse(text, f"s{n}") for n, text in zip(names, texts, strict=True)),
+                *(Close(ord("S"), f"s{n}".encode()).encode() for n in names),
+                SYNC,
+            )
+            expected = PARSED * self.BATCH + CLOSED * self.BATCH + ready()
+            assert peer.sock.recv(len(expected), socket.MSG_WAITALL) == expected
+
+    @pytest.mark.timeout(300)
+    def test_a_hundred_thousand_cost_what_ten_thousand_do(self, process: Process) -> None:
+        peer = process.peer()
+        self.prepare_and_close(peer, range(10_000))
+        before = process.memory()
+        self.prepare_and_close(peer, range(10_000, 110_000))
+        assert process.memory() - before < BOUND // 2
+        peer.say(query("SELECT count(*) FROM pg_prepared_statements"))
+        assert rows(peer.hear()) == [[b"0"]]
+        peer.close()
+
+    def test_the_oldest_plans_go(self, twins: Twins) -> None:
+        planner = twins.sealed.running.proxy.world.planner
+        peer = Peer(twins.proxied)
+        peer.start()
+        self.prepare_and_close(peer, range(MAX_CACHED_PLANS + 1_000))
+        assert len(planner.plans) <= MAX_CACHED_PLANS
+        assert planner.plans.bytes + planner.templates.bytes <= MAX_CACHED_BYTES
+        assert planner.plans.misses > MAX_CACHED_PLANS
+        peer.close()

@@ -11,7 +11,7 @@ import pytest
 from pgcrypt_proxy.server.run import start
 from pgcrypt_proxy.wire.frontend import SYNC
 from tests.helpers.proxies import settings_for
-from tests.helpers.raw_peers import CLOSED, Pair, Peer, errors, kinds
+from tests.helpers.raw_peers import CLOSED, Pair, Peer, errors, kinds, rows
 from tests.parity.conftest import Twins
 from tests.session.conversations import bind, describe, execute, parse, query
 
@@ -203,3 +203,33 @@ def test_nobody_listens_upstream(twins: Twins) -> None:
             peer.close()
         finally:
             running.stop()
+
+
+def test_a_name_prepared_again_with_other_types(pair: Pair) -> None:
+    for table, value in (("people", "planted-ann"), ("items", "one")):
+        column = "email" if table == "people" else "name"
+        text = f"SELECT {column} FROM {table} WHERE {column} = $1"
+        pair.ask(query(f"PREPARE again(text) AS {text}; EXECUTE again('{value}')"))
+        pair.ask(bind(value.encode(), statement="again"), describe(), execute(), SYNC)
+        pair.ask(query(f"DEALLOCATE again; PREPARE again(int) AS SELECT id FROM {table} WHERE id = $1"))
+        pair.ask(bind(b"2", statement="again"), describe(), execute(), SYNC)
+        pair.ask(query("EXECUTE again(1); DEALLOCATE again"))
+
+
+def test_a_cursor_that_a_function_opened_shows_no_envelope(twins: Twins, pair: Pair) -> None:
+    on_both(
+        twins,
+        "CREATE OR REPLACE FUNCTION opened(c refcursor) RETURNS refcursor LANGUAGE plpgsql AS"
+        " $$ BEGIN OPEN c FOR SELECT email FROM people ORDER BY id; RETURN c; END $$",
+    )
+    twins.sealed.running.refresh_catalog()
+    try:
+        pair.ask(query("BEGIN"))
+        pair.say(query("SELECT opened('c')"), query("FETCH ALL FROM c"), query("ROLLBACK"))
+        direct, proxied = (peer.hear(count=3) for peer in pair.peers)
+        assert rows(direct)[1:] == [[b"planted-ann"], [b"planted-bob"], [None]]
+        assert proxied == direct or errors(proxied)[0][0] == "0A000"
+        pair.ask(query(PEOPLE))
+    finally:
+        on_both(twins, "DROP FUNCTION opened")
+        twins.sealed.running.refresh_catalog()

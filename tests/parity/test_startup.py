@@ -71,6 +71,62 @@ def test_too_many_connections_of_a_role(twins: Twins, opened: Open) -> None:
     assert errors(heard)[-1][0] == "53300"
 
 
+def password(body: bytes) -> bytes:
+    return b"p" + struct.pack("!i", len(body) + 4) + body
+
+
+class TestPasswords:
+    """What a client may say when the server asks for a password, relayed."""
+
+    def asked_in(self, twins: Twins, opened: Open, group: str) -> Pair:
+        """Both sides ask for a password in the way of that group."""
+        for connect in (twins.plain, twins.sealed.direct):
+            with connect() as connection:
+                connection.execute("DROP ROLE IF EXISTS keyed")
+                connection.execute(f"DROP ROLE IF EXISTS {group}".encode())
+                connection.execute(f"CREATE ROLE {group}".encode())
+                connection.execute(f"CREATE ROLE keyed LOGIN PASSWORD 'planted-key' IN ROLE {group}".encode())
+        pair = opened()
+        pair.say(startup_packet(user="keyed", database=pair.direct.place.database))
+        assert kinds(pair.hear("R")) == "R"
+        return pair
+
+    @pytest.fixture
+    def asked(self, twins: Twins, opened: Open) -> Pair:
+        """In clear."""
+        return self.asked_in(twins, opened, "password_users")
+
+    def test_the_right_one(self, asked: Pair) -> None:
+        assert kinds(asked.ask(password(b"planted-key\0"))).endswith("KZ")
+        asked.ask(query("SELECT current_user"))
+
+    @pytest.mark.parametrize(
+        ("said", "sqlstate"),
+        [
+            (password(b"wrong\0"), "28P01"),
+            (password(b"planted-key"), "08P01"),
+            (password(b"planted\0key\0"), "08P01"),
+            (password(b"\0"), "28P01"),
+            (query("SELECT 1"), "08P01"),
+        ],
+    )
+    def test_others_end_the_connection(self, asked: Pair, said: bytes, sqlstate: str) -> None:
+        asked.ignored = frozenset("FLR")
+        heard = asked.ask(said)
+        assert errors(heard)[0][0] == sqlstate
+        assert heard[-1] == CLOSED
+
+    def test_something_else_than_a_proof(self, twins: Twins, opened: Open) -> None:
+        pair = self.asked_in(twins, opened, "scram_users")
+        pair.ignored = frozenset("FLR")
+        assert errors(pair.ask(query("SELECT 1"))) == [("08P01", "expected SASL response, got message type 81")]
+
+    def test_one_that_is_too_long(self, asked: Pair) -> None:
+        asked.say(b"p" + struct.pack("!i", 65_540), b"x" * 65_535 + b"\0")
+        assert asked.direct.hear() == [CLOSED]
+        assert kinds(asked.proxied.hear()) == "E."
+
+
 @pytest.fixture
 def without_gssapi(opened: Open, request: pytest.FixtureRequest) -> None:
     """The proxy answers N to everybody; only a server that does so as well can be compared with it."""

@@ -289,6 +289,74 @@ def test_a_proxy_that_heard_nothing_stops_at_its_lease(db: ProtectedDatabase, cl
         assert dict(keys) == {rotated.old_id: 2, rotated.new_id: 1}
 
 
+def keys_of_values(db: ProtectedDatabase) -> list[int]:
+    """Key ids of the stored emails, by id; the rows are gone behind it."""
+    with db.direct() as direct:
+        direct.execute("SET search_path = pg_catalog, public")
+        return [key for (key,) in direct.execute("SELECT get_byte(email::bytea, 5) FROM users ORDER BY id")]
+
+
+class TestPreparedStatementsWithValues:
+    """The envelope of a value in the text was made when the statement was prepared."""
+
+    SQL = "INSERT INTO users (id, email) VALUES (%s, 'planted-b')"
+
+    def test_they_are_prepared_anew_after_a_rotation(self, db: ProtectedDatabase) -> None:
+        before = db.running.proxy.world.keyring
+        with connect(db.server.dsn(db.name)) as own, db.connect(prepare_threshold=0) as connection:
+            for number in (2, 3):
+                connection.execute(self.SQL, [number])
+            (rotated,) = rotate_deks(store_of(db, own), sleep=lambda _: None)
+            eventually(lambda: db.running.proxy.world.keyring is not before)
+            connection.execute(self.SQL, [4])
+            with connection.transaction():
+                connection.execute(self.SQL, [5])
+            assert len(connection.execute("SELECT FROM users WHERE email = 'planted-b'").fetchall()) == 4
+        old, new = rotated.old_id, rotated.new_id
+        assert keys_of_values(db) == [old, old, old, new, new]
+
+    def test_within_a_batch_and_in_a_failed_transaction(self, db: ProtectedDatabase) -> None:
+        before = db.running.proxy.world.keyring
+        with connect(db.server.dsn(db.name)) as own, db.connect(prepare_threshold=0) as connection:
+            connection.execute(self.SQL, [2])
+            (rotated,) = rotate_deks(store_of(db, own), sleep=lambda _: None)
+            eventually(lambda: db.running.proxy.world.keyring is not before)
+            connection.execute("BEGIN")
+            assert code_of(connection, "SELECT 1/0") == "22012"
+            with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+                connection.execute(self.SQL, [3])
+            connection.execute("ROLLBACK")
+            with connection.pipeline():
+                for number in (4, 5):
+                    connection.execute(self.SQL, [number])
+        assert keys_of_values(db) == [rotated.old_id, rotated.old_id, rotated.new_id, rotated.new_id]
+
+    def test_sql_s_own_say_so(self, db: ProtectedDatabase) -> None:
+        before = db.running.proxy.world.keyring
+        with connect(db.server.dsn(db.name)) as own, db.connect(prepare_threshold=None) as connection:
+            connection.execute("PREPARE p (int) AS INSERT INTO users (id, email) VALUES ($1, 'planted-b')")
+            connection.execute("EXECUTE p (2)")
+            (rotated,) = rotate_deks(store_of(db, own), sleep=lambda _: None)
+            eventually(lambda: db.running.proxy.world.keyring is not before)
+            with pytest.raises(psycopg.errors.FeatureNotSupported, match="under another key"):
+                connection.execute("EXECUTE p (3)")
+        assert keys_of_values(db) == [rotated.old_id, rotated.old_id]
+
+    def test_without_keys_they_fail(self, db: ProtectedDatabase, clock: Clock, switch: Switched) -> None:
+        with db.connect(prepare_threshold=0) as connection:
+            connection.execute(self.SQL, [2])
+            switch.is_off = True
+            clock.added += TTL_S + 1
+            for _ in range(2):
+                with pytest.raises(psycopg.Error) as caught:
+                    connection.execute(self.SQL, [3])
+                assert caught.value.sqlstate == "58030"
+            switch.is_off = False
+            clock.added += 5
+            eventually(lambda: code_of(connection, SELECT) == "")
+            connection.execute(self.SQL, [4])
+
+
 def test_a_new_kek_under_a_running_proxy(db: ProtectedDatabase, clock: Clock, tmp_path: Path) -> None:
     """Rules that name both first, then `rotate kek`, then rules that name the new one only: nothing is noticed."""
     FileProvider.create(tmp_path / "new.kek")

@@ -14,6 +14,7 @@ import pytest
 
 from pgcrypt_proxy.errors import ConfigError, KeyUnavailable
 from pgcrypt_proxy.ops import catalog_loader, catalog_lookup
+from pgcrypt_proxy.server.key_keeper import SEALS_AT_ONCE
 from tests.helpers.proxies import ProtectedDatabase, protected
 from tests.helpers.servers import PostgresServer
 
@@ -117,7 +118,7 @@ def test_grants_are_renewed_before_they_run_out(db: ProtectedDatabase) -> None:
     with db.direct() as direct:
         row = direct.execute("SELECT seals FROM pgcrypt.keyring WHERE kind = 'dek'").fetchone()
         assert row is not None
-        assert row[0] >= 2 * 400_000
+        assert row[0] >= 2 * SEALS_AT_ONCE
 
 
 def test_the_proxy_comes_back_after_its_own_connection_is_lost(db: ProtectedDatabase) -> None:

@@ -32,7 +32,7 @@ SHOWN_LINES = 12
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.suites", description=__doc__)
     parser.add_argument("suites", nargs="*", metavar="suite", help=f"of {', '.join(SUITES)}; by default all")
-    parser.add_argument("--short", action="store_true", help="a part of each, direct and armed only")
+    parser.add_argument("--short", action="store_true", help="a part of each")
     parser.add_argument("--docs", action="store_true", help="write docs/suites.md from the last results")
     options = parser.parse_args()
     unknown = set(options.suites) - set(SUITES)
@@ -74,7 +74,7 @@ def _compared(suite: Suite, short: bool, exemptions: list[Exemption]) -> int:
     if not any(outcome.kind == outcomes.PASSED for outcome in direct.values()):
         print("  no test passes direct: nothing is shown")
         count += 1
-    for place in (places.ARMED,) if short else (places.UNRULED, places.ARMED):
+    for place in places.PROXIED:
         through = _ran(suite, folder, place, short)
         found = outcomes.compare(suite.name, direct, through, exemptions)
         if found.regressions:

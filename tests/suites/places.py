@@ -16,7 +16,8 @@ from tests.helpers.proxies import settings_for, write_rules
 from tests.suites.suite import DATABASE, Place, Suite
 
 DIRECT, UNRULED, ARMED = "direct", "no rules", "armed"
-PLACES = (DIRECT, UNRULED, ARMED)
+PROXIED = (UNRULED, ARMED)
+PLACES = (DIRECT, *PROXIED)
 
 #: A table that no suite uses, in every place, so that all see the same tables. Not in public, which suites empty.
 PEOPLE = (

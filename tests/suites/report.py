@@ -14,8 +14,8 @@ HEAD = """\
 embedded PostgreSQL: direct, through a proxy whose rules name no column, and through one that protects a column of a
 table that they do not use, with equality search. Each run has a server of its own. A test that passes direct must pass
 in both other places, or stand below with its reason; one that fails through the proxy is run once more before it
-counts. `make suites SUITES_ARGS="--short"`, which CI runs, takes the parts that say most on the wire, direct and
-through the protecting proxy.
+counts. `make suites SUITES_ARGS="--short"`, which CI runs, takes the parts that say most on the wire, in all three
+places.
 
 The suites come from their sdists, which pip fetches into `build/suites` and whose hashes are pinned in
 [tests/suites/catalogue.py](../tests/suites/catalogue.py); nothing of them is in this repository.

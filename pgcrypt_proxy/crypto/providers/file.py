@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from pgcrypt_proxy.crypto import private_files
 from pgcrypt_proxy.crypto.keys import SecretKey
 from pgcrypt_proxy.crypto.providers.local import LocalKek, new_key_text, read_key_text
 from pgcrypt_proxy.crypto.providers.options import Options
@@ -40,24 +40,7 @@ class FileProvider(LocalKek):
 
 
 def _read(path: Path) -> SecretKey:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        reason = "it is a symbolic link" if path.is_symlink() else error.strerror
-        raise ConfigError(
-            f"the KEK file {path} cannot be read: {reason}", hint="`pgcrypt-proxy keygen` makes one."
-        ) from None
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ConfigError(f"the KEK file {path} is no regular file")
-        if status.st_mode & 0o077:
-            raise ConfigError(f"the KEK file {path} may be read or written by others", hint=f"Run: chmod 600 {path}")
-        if status.st_uid not in (os.geteuid(), 0):
-            raise ConfigError(f"the KEK file {path} belongs to another user", hint=f"Run: chown {os.geteuid()} {path}")
-        raw = os.read(descriptor, MAX_FILE_BYTES)
-    finally:
-        os.close(descriptor)
+    raw = private_files.read(path, "the KEK file", MAX_FILE_BYTES, "`pgcrypt-proxy keygen` makes one.")
     return read_key_text(raw.decode("ascii", "replace"), f"the KEK file {path}")
 
 

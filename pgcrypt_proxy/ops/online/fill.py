@@ -7,6 +7,7 @@ more than one such batch, and this for nobody.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import psycopg
@@ -22,6 +23,7 @@ from pgcrypt_proxy.ops.keyring_store import active_ids, hold_active_keys
 from pgcrypt_proxy.ops.online import triggers
 from pgcrypt_proxy.ops.online.change import Change
 from pgcrypt_proxy.ops.online.moves import Move
+from pgcrypt_proxy.ops.online.pace import Portion
 
 MAX_ROWS = 1000
 #: A batch of wide values has fewer rows.
@@ -60,7 +62,7 @@ class Filler:
         self._keys = keys
         self._move = move
         self._change = change
-        self._rows = 50
+        self._rows = Portion(MAX_ROWS, 50)
         read_committed(connection)
         connection.execute(f"DROP TABLE IF EXISTS {STAGE}".encode())
         connection.execute(
@@ -76,7 +78,7 @@ class Filler:
     def batch(self, where: str, *, limit: int = MAX_ROWS) -> Batch:
         """Some of the rows that are left to do among those of `where`. In the caller's transaction."""
         prepare(self.connection, self._move)
-        limit = min(limit, self._rows)
+        limit = min(limit, self._rows.size)
         active: frozenset[int] = frozenset()
         if self._change.is_sealing:
             hold_active_keys(self.connection)
@@ -89,12 +91,13 @@ class Filler:
             ).fetchall()
         if not rows:
             return Batch(0, 0, is_last=True)
-        moved = self._write(rows, self._fresh(active, len(rows) if self._change.is_sealing else 0))
+        keyring = self._fresh(active, len(rows) if self._change.is_sealing else 0)
+        started = time.monotonic()
+        moved = self._write(rows, keyring)
+        self._rows.took(time.monotonic() - started, len(rows))
         size = sum(len(value) for _, _, value in rows)
         if size > MAX_BYTES:
-            self._rows = max(1, len(rows) * MAX_BYTES // size)
-        elif len(rows) == self._rows:
-            self._rows = min(MAX_ROWS, 2 * self._rows)
+            self._rows.size = max(1, len(rows) * MAX_BYTES // size)
         return Batch(len(rows), moved, is_last=moved == 0 or (len(rows) < limit and moved == len(rows)))
 
     def pending(self, limit: int) -> int:

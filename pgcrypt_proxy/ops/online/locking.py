@@ -14,6 +14,8 @@ from pgcrypt_proxy.errors import ConfigError
 
 #: How long others may queue behind us at most, for the lock and for what is done under it.
 LOCK_TIMEOUT_MS = 300
+#: Autovacuum gives way to those who have waited for as long as their own deadlock_timeout.
+DEADLOCK_TIMEOUT_MS = 100
 STATEMENT_TIMEOUT_MS = 5_000
 TRIES = 60
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0
@@ -60,11 +62,13 @@ class Pauses:
 @contextlib.contextmanager
 def locked(connection: psycopg.Connection, *qualified_tables: str) -> Iterator[None]:
     """A transaction that has the tables to itself; one of IN_THE_WAY when they were not to be had at once."""
-    timeout_ms = LOCK_TIMEOUT_MS
-    row = connection.execute(_AUTOVACUUM, [list(qualified_tables)]).fetchone()
-    if row is not None:  # it gives way to those who have waited for so long
-        timeout_ms += int(row[0])
     with connection.transaction():
+        timeout_ms = LOCK_TIMEOUT_MS
+        with contextlib.suppress(pg_errors.InsufficientPrivilege), connection.transaction():
+            connection.execute(f"SET LOCAL deadlock_timeout = {DEADLOCK_TIMEOUT_MS}".encode())
+        row = connection.execute(_AUTOVACUUM, [list(qualified_tables)]).fetchone()
+        if row is not None:
+            timeout_ms += int(row[0])
         connection.execute(f"SET LOCAL lock_timeout = {timeout_ms}".encode())
         connection.execute(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}".encode())
         connection.execute("SET LOCAL idle_in_transaction_session_timeout = '5s'")

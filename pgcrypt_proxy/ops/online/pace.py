@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 import psycopg
 
 LAG_EVERY_S = 1.0
+#: About as long may rows be held that others wait for: a machine that is busy gets smaller batches.
+HELD_S = 0.2
 
 _LAG = """
 SELECT COALESCE(pg_catalog.max(EXTRACT(epoch FROM replay_lag)), 0)::double precision
@@ -34,6 +36,21 @@ class Pace:
                 self._asked_at = time.monotonic()
                 return
             self.sleep(LAG_EVERY_S)
+
+
+class Portion:
+    """How much is written at once: of `most`, as much as takes a fraction of a second."""
+
+    def __init__(self, most: int, first: int | None = None) -> None:
+        self._most = most
+        self.size = min(most, first or most)
+
+    def took(self, seconds: float, done: int) -> None:
+        """`done` took so long. Makes the next one smaller or larger."""
+        if seconds > HELD_S:
+            self.size = max(1, min(self.size, done) // 2)
+        elif seconds < HELD_S / 4 and done >= self.size:
+            self.size = min(self._most, 2 * self.size)
 
 
 def lag(connection: psycopg.Connection) -> float:

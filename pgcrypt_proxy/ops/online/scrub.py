@@ -17,7 +17,7 @@ from pgcrypt_proxy.ops.online import moves
 from pgcrypt_proxy.ops.online.fill import prepare
 from pgcrypt_proxy.ops.online.locking import IN_THE_WAY, LOCK_TIMEOUT_MS, Pauses, holders, locked
 from pgcrypt_proxy.ops.online.moves import Move
-from pgcrypt_proxy.ops.online.pace import Pace
+from pgcrypt_proxy.ops.online.pace import Pace, Portion
 from pgcrypt_proxy.ops.online.swap import not_null_name
 
 #: A larger table's domain constraints stay unproved: the proof keeps writers out as long as it takes.
@@ -74,15 +74,15 @@ def keep_not_null(connection: psycopg.Connection, move: Move, sleep: Callable[[f
 
 def scrub(connection: psycopg.Connection, move: Move, batch_blocks: int, pace: Pace, progress: Progress) -> None:
     """Write every row anew that was there when the columns changed places: in its new form it has no old value."""
-    block = move.next_block
+    block, portion = move.next_block, Portion(batch_blocks)
     while block < move.blocks:
-        end = min(block + batch_blocks, move.blocks)
+        end = min(block + portion.size, move.blocks)
         pauses = Pauses(
             f"{move.qualified_name}: rows in blocks {block} to {end} could not be written",
             "Somebody holds them all the time: run it again, it goes on from here.",
             pace.sleep,
         )
-        while not _scrub_blocks(connection, move, block, end):
+        while not _scrub_blocks(connection, move, block, end, portion):
             pauses.wait(lambda: holders(connection, move.relation_oid))
         progress("scrubbing", end, move.blocks)
         pace.keep(connection)
@@ -91,7 +91,7 @@ def scrub(connection: psycopg.Connection, move: Move, batch_blocks: int, pace: P
         block = end
 
 
-def _scrub_blocks(connection: psycopg.Connection, move: Move, block: int, end: int) -> bool:
+def _scrub_blocks(connection: psycopg.Connection, move: Move, block: int, end: int, portion: Portion) -> bool:
     """False when somebody held a row for long: nothing was written."""
     started = time.monotonic()
     column = quoted(move.column)
@@ -106,6 +106,8 @@ def _scrub_blocks(connection: psycopg.Connection, move: Move, block: int, end: i
             moves.step(connection, move, end, move.blocks, written, time.monotonic() - started)
     except IN_THE_WAY:
         return False
+    finally:
+        portion.took(time.monotonic() - started, end - block)
     return True
 
 

@@ -18,7 +18,7 @@ from pgcrypt_proxy.ops.online.locking import locked
 from pgcrypt_proxy.ops.online.moves import Move
 from pgcrypt_proxy.ops.swap_locks import PLANNING_LOCK, are_watched
 
-PROXIES_TIMEOUT_MS = 600
+PROXIES_TIMEOUT_MS = 400
 #: So many values are left at most when the table is locked.
 MAX_PENDING = 200
 

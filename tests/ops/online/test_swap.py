@@ -352,6 +352,7 @@ def test_an_index_that_was_left_unfinished_is_made_anew(
 def test_an_autovacuum_gives_way(rule, tmp_path) -> None:
     """It does so only to somebody who waits for longer than deadlock_timeout."""
     settings = {
+        "deadlock_timeout": "1min",  # the engine has its own
         "autovacuum_naptime": "1s",
         "autovacuum_vacuum_cost_delay": "100ms",
         "autovacuum_vacuum_cost_limit": "1",

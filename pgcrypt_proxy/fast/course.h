@@ -1,0 +1,711 @@
+/* The course of statements that were seen before, taken as a whole: what a client sends up to Sync in one piece,
+ * and all that answers it in one piece (protocol-flow.html, extended query and simple query).
+ *
+ * A Route is what is known of one statement text; `session/express.py` makes it, once the reference in Python has
+ * taken that course. A Course takes messages only while it is armed: Python arms it when nothing at all is pending
+ * in the session, and disarms it before it looks at, or changes, anything. At most one course is in flight. Whatever
+ * is not exactly what was seen before changes nothing here and is left to Python.
+ */
+#ifndef PGCRYPT_COURSE_H
+#define PGCRYPT_COURSE_H
+
+#define MAX_SEEN 8
+#define MAX_REPLY 65536
+
+enum { BIND, PARSE, QUERY, COURSES };
+
+static const unsigned char describe_portal[7] = {'D', 0, 0, 0, 6, 'P', 0};
+static const unsigned char execute_and_sync[15] = {'E', 0, 0, 0, 9, 0, 0, 0, 0, 0, 'S', 0, 0, 0, 4};
+static const unsigned char bind_complete[5] = {'2', 0, 0, 0, 4};
+static const unsigned char parse_complete[5] = {'1', 0, 0, 0, 4};
+static const unsigned char ready[5] = {'Z', 0, 0, 0, 5};
+
+/* ---- Route: one statement */
+
+/* What stands before the rows (a RowDescription, NoData, or nothing), what the client gets in its place, and what
+ * opens the rows; `rows` NULL: they pass. A `key` of an undescribed result is the formats that its Bind asked for. */
+typedef struct {
+    PyObject *key, *shown, *result; /* `result` is Python's own note on it */
+    Rows *rows;
+    int is_described;
+} Seen;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *statement;
+    long long epoch;
+    int is_keyed;
+    Binder *binder;  /* NULL: Bind passes */
+    PyObject *parse; /* the Parse that the server gets, if it is not the client's */
+    Seen seen[MAX_SEEN];
+    int seen_count, seen_next;
+} Route;
+
+static PyTypeObject *route_type, *course_type;
+
+static int route_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Route *self = (Route *)object;
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(self->statement);
+    for (int i = 0; i < self->seen_count; i++) {
+        Py_VISIT(self->seen[i].result);
+        Py_VISIT((PyObject *)self->seen[i].rows);
+    }
+    return 0;
+}
+
+static void seen_drop(Seen *seen)
+{
+    Py_CLEAR(seen->key);
+    Py_CLEAR(seen->shown);
+    Py_CLEAR(seen->result);
+    Py_CLEAR(seen->rows);
+}
+
+static int route_clear(PyObject *object)
+{
+    Route *self = (Route *)object;
+    Py_CLEAR(self->statement);
+    Py_CLEAR(self->binder);
+    Py_CLEAR(self->parse);
+    for (int i = 0; i < self->seen_count; i++)
+        seen_drop(&self->seen[i]);
+    self->seen_count = 0;
+    return 0;
+}
+
+static void gc_dealloc(PyObject *object, int (*clear)(PyObject *))
+{
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    clear(object);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
+    Py_DECREF(type);
+}
+
+static void route_dealloc(PyObject *object)
+{
+    gc_dealloc(object, route_clear);
+}
+
+static PyObject *route_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    PyObject *statement, *binder, *parse;
+    long long epoch;
+    int is_keyed;
+    (void)keywords;
+    if (!PyArg_ParseTuple(args, "OLpOO:Route", &statement, &epoch, &is_keyed, &binder, &parse))
+        return NULL;
+    if ((binder != Py_None && !Py_IS_TYPE(binder, binder_type)) || (parse != Py_None && !PyBytes_CheckExact(parse))) {
+        PyErr_SetString(PyExc_TypeError, "a route has a Binder or None, and bytes or None");
+        return NULL;
+    }
+    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    Route *self = (Route *)allocate(type, 0);
+    if (self == NULL)
+        return NULL;
+    Py_INCREF(statement);
+    self->statement = statement;
+    self->epoch = epoch;
+    self->is_keyed = is_keyed;
+    if (binder != Py_None) {
+        Py_INCREF(binder);
+        self->binder = (Binder *)binder;
+    }
+    if (parse != Py_None) {
+        Py_INCREF(parse);
+        self->parse = parse;
+    }
+    return (PyObject *)self;
+}
+
+PyDoc_STRVAR(see_doc, "see(is_described, key, shown, result, rows): what stood before the rows, and what opens them.");
+
+static PyObject *route_see(PyObject *object, PyObject *args)
+{
+    Route *self = (Route *)object;
+    PyObject *key, *shown, *result, *rows;
+    int is_described;
+    if (!PyArg_ParseTuple(args, "pSSOO:see", &is_described, &key, &shown, &result, &rows))
+        return NULL;
+    if (rows != Py_None && !Py_IS_TYPE(rows, rows_type)) {
+        PyErr_SetString(PyExc_TypeError, "rows are Rows or None");
+        return NULL;
+    }
+    /* Rows that call Python could come back to what is under way here. */
+    if (rows != Py_None && (((Rows *)rows)->has_convert || ((Rows *)rows)->message != 'D'))
+        Py_RETURN_FALSE;
+    for (int i = 0; i < self->seen_count; i++)
+        if (self->seen[i].is_described == is_described && PyBytes_Size(self->seen[i].key) == PyBytes_Size(key) &&
+            memcmp(PyBytes_AsString(self->seen[i].key), PyBytes_AsString(key), (size_t)PyBytes_Size(key)) == 0) {
+            self->seen_next = i;
+            break;
+        }
+    Seen *seen = &self->seen[self->seen_next];
+    if (self->seen_next < self->seen_count)
+        seen_drop(seen);
+    else
+        self->seen_count++;
+    self->seen_next = self->seen_count < MAX_SEEN ? self->seen_count : (self->seen_next + 1) % MAX_SEEN;
+    Py_INCREF(key);
+    Py_INCREF(shown);
+    seen->key = key;
+    seen->shown = shown;
+    Py_INCREF(result);
+    seen->result = result;
+    seen->is_described = is_described;
+    seen->rows = NULL;
+    if (rows != Py_None) {
+        Py_INCREF(rows);
+        seen->rows = (Rows *)rows;
+    }
+    Py_RETURN_TRUE;
+}
+
+static Seen *route_seen(Route *self, int is_described, const unsigned char *key, size_t length)
+{
+    for (int i = 0; i < self->seen_count; i++) {
+        Seen *seen = &self->seen[i];
+        if (seen->is_described == is_described && (size_t)PyBytes_Size(seen->key) == length &&
+            memcmp(PyBytes_AsString(seen->key), key, length) == 0)
+            return seen;
+    }
+    return NULL;
+}
+
+static PyObject *route_statement(PyObject *object, void *unused)
+{
+    (void)unused;
+    PyObject *statement = ((Route *)object)->statement;
+    Py_XINCREF(statement);
+    return statement;
+}
+
+static PyMethodDef route_methods[] = {
+    {"see", route_see, METH_VARARGS, see_doc},
+    {NULL, NULL, 0, NULL},
+};
+static PyGetSetDef route_members[] = {
+    {"statement", route_statement, NULL, "what was prepared", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+static PyType_Slot route_slots[] = {
+    {Py_tp_new, route_new},
+    {Py_tp_dealloc, route_dealloc},
+    {Py_tp_traverse, route_traverse},
+    {Py_tp_clear, route_clear},
+    {Py_tp_methods, route_methods},
+    {Py_tp_getset, route_members},
+    {Py_tp_doc, "Route(statement, epoch, is_keyed, binder, parse): what is known of one statement."},
+    {0, NULL},
+};
+static PyType_Spec route_spec = {"pgcrypt_proxy.fast.native.Route", sizeof(Route), 0,
+                                 Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, route_slots};
+
+/* ---- Course: one session */
+
+typedef struct {
+    Route *route;
+    PyObject *result; /* of the description that was seen, once it was */
+    PyObject *data;   /* what the server was sent: Bind to Sync, Parse to Sync, or a Query */
+    Py_ssize_t bind, bind_end;
+    int kind, is_described;
+} Taken;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *settled;                /* the session's own dict: prepared statements by name */
+    PyObject *routes[COURSES];        /* by statement's name, by Parse's text and types, by Query's text */
+    long long epoch, executions, batches, texts, idles;
+    double keys_until;
+    int is_armed, status;
+    Taken flight, last;
+} Courses;
+
+static void taken_drop(Taken *taken)
+{
+    Py_CLEAR(taken->route);
+    Py_CLEAR(taken->data);
+    Py_CLEAR(taken->result);
+}
+
+static int course_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Courses *self = (Courses *)object;
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(self->settled);
+    for (int i = 0; i < COURSES; i++)
+        Py_VISIT(self->routes[i]);
+    Py_VISIT((PyObject *)self->flight.route);
+    Py_VISIT((PyObject *)self->last.route);
+    return 0;
+}
+
+static int course_clear(PyObject *object)
+{
+    Courses *self = (Courses *)object;
+    self->is_armed = 0;
+    Py_CLEAR(self->settled);
+    for (int i = 0; i < COURSES; i++)
+        Py_CLEAR(self->routes[i]);
+    taken_drop(&self->flight);
+    taken_drop(&self->last);
+    return 0;
+}
+
+static void course_dealloc(PyObject *object)
+{
+    gc_dealloc(object, course_clear);
+}
+
+static PyObject *course_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    PyObject *settled;
+    (void)keywords;
+    if (!PyArg_ParseTuple(args, "O!:Course", &PyDict_Type, &settled))
+        return NULL;
+    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    Courses *self = (Courses *)allocate(type, 0);
+    if (self == NULL)
+        return NULL;
+    Py_INCREF(settled);
+    self->settled = settled;
+    for (int i = 0; i < COURSES; i++)
+        if ((self->routes[i] = PyDict_New()) == NULL) {
+            Py_DECREF(self);
+            return NULL;
+        }
+    return (PyObject *)self;
+}
+
+/* The route of that kind under that key, borrowed, if it holds now; NULL without an exception. */
+static Route *course_route(Courses *self, int kind, const unsigned char *key, size_t length)
+{
+    PyObject *name = PyBytes_FromStringAndSize((const char *)key, (Py_ssize_t)length);
+    if (name == NULL) {
+        PyErr_Clear();
+        return NULL;
+    }
+    Route *route = (Route *)PyDict_GetItem(self->routes[kind], name);
+    if (route != NULL && (route->epoch != self->epoch ||
+                          (kind == BIND && PyDict_GetItem(self->settled, name) != route->statement) ||
+                          (route->is_keyed && monotonic() >= self->keys_until)))
+        route = NULL;
+    Py_DECREF(name);
+    return route;
+}
+
+/* Where the message at `at` ends if it is whole, else 0. */
+static size_t message_end(const unsigned char *in, size_t at, size_t size)
+{
+    if (size - at < 5)
+        return 0;
+    uint32_t length = load32(in + at + 1);
+    return length < 4 || length >= size - at ? 0 : at + (size_t)length + 1;
+}
+
+/* What the server gets of Parse and Bind, which end at `end`, and of what is behind them. */
+static PyObject *rewritten(Taken *taken, const unsigned char *in, size_t size, size_t end)
+{
+    size_t bind = (size_t)taken->bind, bind_end = end;
+    PyObject *parse = taken->route->parse, *made;
+    const unsigned char *before = parse == NULL ? in : (const unsigned char *)PyBytes_AsString(parse);
+    size_t before_length = parse == NULL ? bind : (size_t)PyBytes_Size(parse);
+    if (taken->route->binder != NULL) {
+        made = binder_rewrite(taken->route->binder, before, before_length, in + bind, end - bind, in + end, size - end,
+                              &bind, &bind_end);
+    } else {
+        made = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(before_length + size - bind));
+        if (made != NULL) {
+            memcpy(PyBytes_AsString(made), before, before_length);
+            memcpy(PyBytes_AsString(made) + before_length, in + bind, size - bind);
+        }
+        bind_end = before_length + end - bind;
+        bind = before_length;
+    }
+    taken->bind = (Py_ssize_t)bind;
+    taken->bind_end = (Py_ssize_t)bind_end;
+    return made;
+}
+
+/* Bind to Sync, or Parse to Sync, of the unnamed portal. */
+static PyObject *extended_requests(Courses *self, PyObject *data, const unsigned char *in, size_t size)
+{
+    size_t bind = 0, end;
+    Taken taken = {NULL, NULL, data, 0, 0, BIND, 0};
+    if (in[0] == 'P') {
+        bind = message_end(in, 0, size);
+        if (bind == 0 || in[5] != 0 || bind > MAX_BIND)
+            return NULL;
+        taken.kind = PARSE;
+        taken.route = course_route(self, PARSE, in + 6, bind - 6);
+        if (taken.route == NULL)
+            return NULL;
+    }
+    end = message_end(in, bind, size);
+    if (end == 0 || in[bind] != 'B' || end - bind < 7 || in[bind + 5] != 0 || end - bind > MAX_BIND)
+        return NULL;
+    const unsigned char *name = in + bind + 6, *name_end = memchr(name, 0, end - bind - 6);
+    if (name_end == NULL)
+        return NULL;
+    if (taken.kind == BIND)
+        taken.route = course_route(self, BIND, name, (size_t)(name_end - name));
+    else if (name_end != name)
+        return NULL;
+    if (taken.route == NULL)
+        return NULL;
+    size_t rest = end;
+    if (size - rest > sizeof describe_portal && memcmp(in + rest, describe_portal, sizeof describe_portal) == 0) {
+        taken.is_described = 1;
+        rest += sizeof describe_portal;
+    }
+    if (size - rest != sizeof execute_and_sync || memcmp(in + rest, execute_and_sync, sizeof execute_and_sync) != 0)
+        return NULL;
+    taken.bind = (Py_ssize_t)bind;
+    taken.bind_end = (Py_ssize_t)end;
+    if (!taken.is_described) {
+        /* its rows must be known by the formats that this Bind asks for */
+        const unsigned char *formats = bind_formats(in + bind, end - bind);
+        if (formats == NULL || route_seen(taken.route, 0, formats, (size_t)(in + end - formats)) == NULL)
+            return NULL;
+    }
+    taken.data = taken.route->parse != NULL || taken.route->binder != NULL ? rewritten(&taken, in, size, end) : data;
+    if (taken.data == NULL) {
+        PyErr_Clear();
+        return NULL;
+    }
+    if (taken.data == data)
+        Py_INCREF(data);
+    Py_INCREF((PyObject *)taken.route);
+    self->flight = taken;
+    Py_INCREF(taken.data);
+    return taken.data;
+}
+
+static PyObject *query_requests(Courses *self, PyObject *data, const unsigned char *in, size_t size)
+{
+    if (message_end(in, 0, size) != size || size > MAX_BIND)
+        return NULL;
+    Route *route = course_route(self, QUERY, in + 5, size - 5);
+    if (route == NULL)
+        return NULL;
+    Py_INCREF((PyObject *)route);
+    Py_INCREF(data);
+    self->flight = (Taken){route, NULL, data, 0, 0, QUERY, 0};
+    Py_INCREF(data);
+    return data;
+}
+
+/* What goes to the server in place of `data`, a new reference; NULL, never with an exception: not taken. */
+static PyObject *course_take_requests(Courses *self, PyObject *data)
+{
+    Py_ssize_t size = PyBytes_Size(data);
+    const unsigned char *in = (const unsigned char *)PyBytes_AsString(data);
+    if (!self->is_armed || self->flight.route != NULL || size < 6)
+        return NULL;
+    switch (in[0]) {
+    case 'B':
+    case 'P':
+        return extended_requests(self, data, in, (size_t)size);
+    case 'Q':
+        return query_requests(self, data, in, (size_t)size);
+    default:
+        return NULL;
+    }
+}
+
+/* Whether CommandComplete and ReadyForQuery are there at `at`, and nothing behind them. */
+static int is_end(const unsigned char *in, size_t at, size_t size)
+{
+    size_t end = message_end(in, at, size);
+    if (end == 0 || in[at] != 'C' || end + 6 != size || end - at < 6)
+        return 0;
+    if (memchr(in + at + 5, 0, end - at - 5) != in + end - 1)
+        return 0;
+    return memcmp(in + end, ready, sizeof ready) == 0 && (in[size - 1] == 'I' || in[size - 1] == 'T' || in[size - 1] == 'E');
+}
+
+/* The answer with its rows opened; NULL, perhaps with an exception: not taken. */
+static PyObject *opened_reply(Seen *seen, const unsigned char *in, size_t size, size_t before, size_t rows, size_t rows_end)
+{
+    size_t shown = (size_t)PyBytes_Size(seen->shown), run = rows_end - rows;
+    size_t tail = size - rows_end, room = before + shown + run + tail;
+    unsigned char small[SMALL_RUN], *scratch = small;
+    PyObject *answer = NULL;
+    if (run > SMALL_RUN && (scratch = PyMem_Malloc(run)) == NULL)
+        return PyErr_NoMemory();
+    unsigned char fixed[4096], *out = fixed;
+    if (room > sizeof fixed && (out = PyMem_Malloc(room)) == NULL) {
+        if (scratch != small)
+            PyMem_Free(scratch);
+        return PyErr_NoMemory();
+    }
+    memcpy(out, in, before);
+    memcpy(out + before, PyBytes_AsString(seen->shown), shown);
+    if (rows_claim(seen->rows)) {
+        double started = monotonic();
+        size_t at = rows, made;
+        for (Py_ssize_t i = 0; i < seen->rows->count; i++)
+            seen->rows->columns[i].opened = 0;
+        made = open_rows(seen->rows, in, rows_end, &at, scratch, NULL, out + before + shown);
+        rows_release(seen->rows);
+        if (at == rows_end) {
+            memcpy(out + before + shown + made, in + rows_end, tail);
+            answer = PyBytes_FromStringAndSize((const char *)out, (Py_ssize_t)(before + shown + made + tail));
+            for (Py_ssize_t i = 0; i < seen->rows->count; i++)
+                seen->rows->columns[i].uncounted += seen->rows->columns[i].opened;
+            seen->rows->seconds += monotonic() - started;
+        }
+    }
+    if (scratch != small)
+        PyMem_Free(scratch);
+    if (out != fixed)
+        PyMem_Free(out);
+    return answer;
+}
+
+/* What a course that was answered leaves behind. */
+static int course_finish(Courses *self, int status)
+{
+    Taken *flight = &self->flight;
+    PyObject *unnamed = NULL;
+    if (flight->kind != BIND) {
+        if ((unnamed = PyBytes_FromStringAndSize(NULL, 0)) == NULL)
+            return -1;
+        int failed = flight->kind == PARSE ? PyDict_SetItem(self->settled, unnamed, flight->route->statement)
+                     : PyDict_GetItem(self->settled, unnamed) != NULL ? PyDict_DelItem(self->settled, unnamed)
+                                                                      : 0;
+        Py_DECREF(unnamed);
+        if (failed)
+            return -1;
+        self->texts++;
+    }
+    self->executions += flight->kind == QUERY ? 1 : 2;
+    self->batches += flight->kind != QUERY;
+    taken_drop(&self->last);
+    self->last = *flight;
+    memset(flight, 0, sizeof *flight);
+    self->status = status;
+    self->idles += status == 'I';
+    return 0;
+}
+
+/* What goes to the client in place of `data`, a new reference; NULL, never with an exception: not taken. */
+static PyObject *course_take_replies(Courses *self, PyObject *data)
+{
+    Taken *flight = &self->flight;
+    size_t size = (size_t)PyBytes_Size(data), at = 0;
+    const unsigned char *in = (const unsigned char *)PyBytes_AsString(data);
+    if (!self->is_armed || flight->route == NULL || size < 12 || size > MAX_REPLY)
+        return NULL;
+    if (flight->kind == PARSE) {
+        if (memcmp(in, parse_complete, sizeof parse_complete) != 0)
+            return NULL;
+        at += sizeof parse_complete;
+    }
+    if (flight->kind != QUERY) {
+        if (size - at < sizeof bind_complete || memcmp(in + at, bind_complete, sizeof bind_complete) != 0)
+            return NULL;
+        at += sizeof bind_complete;
+    }
+    size_t before = at, rows_end;
+    Seen *seen = NULL;
+    if (flight->is_described || (flight->kind == QUERY && size > at && in[at] == 'T')) {
+        size_t end = message_end(in, at, size);
+        if (end == 0 || (seen = route_seen(flight->route, 1, in + at, end - at)) == NULL)
+            return NULL;
+        at = end;
+    } else if (flight->kind != QUERY) {
+        const unsigned char *sent = (const unsigned char *)PyBytes_AsString(flight->data);
+        const unsigned char *formats = bind_formats(sent + flight->bind, (size_t)(flight->bind_end - flight->bind));
+        if (formats == NULL ||
+            (seen = route_seen(flight->route, 0, formats, (size_t)(sent + flight->bind_end - formats))) == NULL)
+            return NULL;
+    }
+    for (rows_end = at; rows_end < size && in[rows_end] == 'D';) {
+        size_t end = message_end(in, rows_end, size);
+        if (end == 0 || seen == NULL)
+            return NULL;
+        rows_end = end;
+    }
+    if (!is_end(in, rows_end, size))
+        return NULL;
+    PyObject *shown;
+    if (seen == NULL || seen->rows == NULL) {
+        Py_INCREF(data);
+        shown = data;
+    } else if (monotonic() >= self->keys_until) {
+        return NULL;
+    } else {
+        shown = opened_reply(seen, in, size, before, at, rows_end);
+    }
+    if (shown == NULL || course_finish(self, in[size - 1]) < 0) {
+        Py_CLEAR(shown);
+        PyErr_Clear();
+    } else if (seen != NULL && seen->is_described) {
+        Py_INCREF(seen->result);
+        self->last.result = seen->result;
+    }
+    return shown;
+}
+
+/* ---- Course: for Python */
+
+PyDoc_STRVAR(arm_doc, "arm(keys_until): take what comes from now on. `keys_until` is a time of CLOCK_MONOTONIC.");
+
+static PyObject *course_arm(PyObject *object, PyObject *until)
+{
+    Courses *self = (Courses *)object;
+    double keys_until = PyFloat_AsDouble(until);
+    if (keys_until == -1.0 && PyErr_Occurred())
+        return NULL;
+    self->keys_until = keys_until;
+    self->is_armed = self->settled != NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *taken_for_python(Taken *taken)
+{
+    if (taken->route == NULL)
+        Py_RETURN_NONE;
+    const char *in = PyBytes_AsString(taken->data) + taken->bind;
+    Py_ssize_t length = taken->bind_end - taken->bind;
+    if (taken->kind == QUERY)
+        return Py_BuildValue("(iOSOO)", taken->kind, (PyObject *)taken->route, taken->data, Py_False, Py_None);
+    return Py_BuildValue("(iOy#OO)", taken->kind, (PyObject *)taken->route, in, length,
+                         taken->is_described ? Py_True : Py_False, taken->result == NULL ? Py_None : taken->result);
+}
+
+PyDoc_STRVAR(leave_doc,
+             "leave(): take nothing more, and say what was done since `arm`.\n\n"
+             "None if nothing was, else of the courses that are over how many executions, Syncs and texts were in them,\n"
+             "how often the server was idle behind them, and its last status; then the last of them and the one that is\n"
+             "under way, each (kind, route, Bind or Query, is described, result) or None.");
+
+static PyObject *course_leave(PyObject *object, PyObject *unused)
+{
+    Courses *self = (Courses *)object;
+    (void)unused;
+    self->is_armed = 0;
+    if (self->executions == 0 && self->flight.route == NULL)
+        Py_RETURN_NONE;
+    PyObject *last = taken_for_python(&self->last), *flight = taken_for_python(&self->flight), *answer = NULL;
+    if (last != NULL && flight != NULL)
+        answer = Py_BuildValue("(LLLLiOO)", self->executions, self->batches, self->texts, self->idles, self->status, last,
+                               flight);
+    Py_XDECREF(last);
+    Py_XDECREF(flight);
+    if (answer != NULL) {
+        taken_drop(&self->last);
+        taken_drop(&self->flight);
+        self->executions = self->batches = self->texts = self->idles = 0;
+    }
+    return answer;
+}
+
+PyDoc_STRVAR(add_doc, "add(kind, key, route, limit): what `key` means from now on; more than `limit` of a kind are forgotten.");
+
+static PyObject *course_add(PyObject *object, PyObject *args)
+{
+    Courses *self = (Courses *)object;
+    PyObject *key, *route;
+    int kind;
+    Py_ssize_t limit;
+    if (!PyArg_ParseTuple(args, "iSO!n:add", &kind, &key, route_type, &route, &limit))
+        return NULL;
+    if (kind < 0 || kind >= COURSES || self->settled == NULL) {
+        PyErr_SetString(PyExc_ValueError, "no such kind of course");
+        return NULL;
+    }
+    if (PyDict_Size(self->routes[kind]) >= limit)
+        PyDict_Clear(self->routes[kind]);
+    if (PyDict_SetItem(self->routes[kind], key, route) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(known_doc, "known(kind, key): the route that holds now, or None.");
+
+static PyObject *course_known(PyObject *object, PyObject *args)
+{
+    Courses *self = (Courses *)object;
+    PyObject *key;
+    int kind;
+    if (!PyArg_ParseTuple(args, "iS:known", &kind, &key))
+        return NULL;
+    if (kind < 0 || kind >= COURSES || self->settled == NULL)
+        Py_RETURN_NONE;
+    Route *route = (Route *)PyDict_GetItem(self->routes[kind], key);
+    if (route == NULL || route->epoch != self->epoch)
+        Py_RETURN_NONE;
+    Py_INCREF((PyObject *)route);
+    return (PyObject *)route;
+}
+
+PyDoc_STRVAR(renew_doc, "renew(): all routes made before hold no longer. Returns the epoch of those to be made.");
+
+static PyObject *course_renew(PyObject *object, PyObject *unused)
+{
+    Courses *self = (Courses *)object;
+    (void)unused;
+    for (int i = 0; i < COURSES && self->settled != NULL; i++)
+        PyDict_Clear(self->routes[i]);
+    return PyLong_FromLongLong(++self->epoch);
+}
+
+static PyObject *take(PyObject *object, PyObject *data, PyObject *(*taking)(Courses *, PyObject *))
+{
+    if (!PyBytes_CheckExact(data)) {
+        PyErr_SetString(PyExc_TypeError, "bytes are taken");
+        return NULL;
+    }
+    PyObject *made = taking((Courses *)object, data);
+    if (made == NULL)
+        Py_RETURN_NONE;
+    return made;
+}
+
+static PyObject *course_requests(PyObject *object, PyObject *data)
+{
+    return take(object, data, course_take_requests);
+}
+
+static PyObject *course_replies(PyObject *object, PyObject *data)
+{
+    return take(object, data, course_take_replies);
+}
+
+PyDoc_STRVAR(close_course_doc, "close(): take nothing any more, and let go of everything.");
+
+static PyObject *course_close(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    course_clear(object);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef course_methods[] = {
+    {"arm", course_arm, METH_O, arm_doc},
+    {"leave", course_leave, METH_NOARGS, leave_doc},
+    {"add", course_add, METH_VARARGS, add_doc},
+    {"known", course_known, METH_VARARGS, known_doc},
+    {"renew", course_renew, METH_NOARGS, renew_doc},
+    {"requests", course_requests, METH_O, "requests(data): what goes to the server in its place, or None: not taken."},
+    {"replies", course_replies, METH_O, "replies(data): what goes to the client in its place, or None: not taken."},
+    {"close", course_close, METH_NOARGS, close_course_doc},
+    {NULL, NULL, 0, NULL},
+};
+static PyType_Slot course_slots[] = {
+    {Py_tp_new, course_new},
+    {Py_tp_dealloc, course_dealloc},
+    {Py_tp_traverse, course_traverse},
+    {Py_tp_clear, course_clear},
+    {Py_tp_methods, course_methods},
+    {Py_tp_doc, "Course(settled): the courses of one session; `settled` are its prepared statements by name."},
+    {0, NULL},
+};
+static PyType_Spec course_spec = {"pgcrypt_proxy.fast.native.Course", sizeof(Courses), 0,
+                                  Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, course_slots};
+
+#endif

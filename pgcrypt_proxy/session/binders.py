@@ -1,0 +1,97 @@
+"""Binds of one statement rewritten by compiled code: its parameters sealed, made terms, or passed.
+
+Only where a value that is plainly right becomes the same as in
+`parameters.rewritten_bind`, the reference, which takes all others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from pgcrypt_proxy import fast
+from pgcrypt_proxy.crypto.envelope import FLAG_EQ, FLAG_EQCI
+from pgcrypt_proxy.crypto.keyring import SealContext
+from pgcrypt_proxy.session.copy_rows import READS, limit_of
+from pgcrypt_proxy.session.link import Link
+from pgcrypt_proxy.session.meter import Meter
+from pgcrypt_proxy.session.statements import Statement
+from pgcrypt_proxy.sql.plan import ParameterUse, Use, declared_type, own_type
+from pgcrypt_proxy.values import casts
+from pgcrypt_proxy.values.types import UNKNOWN_OID, LogicalType
+
+#: What becomes of a parameter; the numbers are binder.h's.
+_PASS, _SEAL, _TERM = 0, 1, 2
+_TEXTS = frozenset({"text", "varchar"})
+
+
+@dataclass(frozen=True, slots=True)
+class Binder:
+    """`native` is fast.native.Binder; `made` says for each of its parameters what is counted, if anything is."""
+
+    native: Any
+    made: tuple[tuple[str, str] | None, ...]
+
+    def settle(self, meter: Meter) -> None:
+        """Tell the meter what was sealed, and what terms were made."""
+        counts, seconds = self.native.counts()
+        total = sum(count for count, made in zip(counts, self.made, strict=True) if made is not None)
+        for count, made in zip(counts, self.made, strict=True):
+            if made is not None and count:
+                meter.add(*made, seconds * count / total, count)
+
+
+def binder(link: Link, statement: Statement) -> Binder | None:
+    """What rewrites its Binds under the present keyring and settings; None where all are Python's."""
+    plan = statement.plan
+    if fast.native is None or not link.encoding.is_utf8 or plan.is_about_prepared:
+        return None
+    declared = statement.parameter_type_oids
+    count = max(plan.client_parameters, len(declared))
+    natives, made = [], []
+    for use in plan.parameters:
+        oid = declared[use.client_index] if use.client_index < len(declared) else 0
+        found = (_PASS, None) if use.use is Use.PASS else _made(link, use, oid)
+        if found is None:
+            return None
+        natives.append((use.client_index, *found))
+        counted = None if use.column is None else ("seal" if found[0] == _SEAL else "term", use.column.data_class)
+        made.append(None if found[0] == _PASS else counted)
+    return Binder(fast.native.Binder(tuple(natives), count), tuple(made))
+
+
+def _made(link: Link, use: ParameterUse, oid: int) -> tuple[int, Any] | None:
+    column, keyring = use.column, link.values.keyring
+    if column is None or column.tenant is not None or use.use not in (Use.SEAL, Use.TERM):
+        return None
+    if oid in (0, UNKNOWN_OID):
+        source = use.cast or own_type(use.use, column, use.default)
+    elif (declared := declared_type(column, oid, is_array=False)) is not None:
+        source = declared
+    else:
+        return None
+    if (use.cast is not None and use.cast != source.base) or not _is_read(source) or column.type.domain is not None:
+        return None
+    if use.use is Use.TERM:
+        mac = keyring.native_mac(column.index_domain, column.index_generation)
+        if mac is None or not casts.share_terms(column.type, source):
+            return None
+        return _TERM, (READS[source.name], mac)
+    if not _is_read(column.type) or not (source.name == column.type.name or {source.name, column.type.name} <= _TEXTS):
+        return None
+    flags = (FLAG_EQ if "equality" in column.search else 0) | (FLAG_EQCI if column.is_folded else 0)
+    context = SealContext(column.id, column.data_class)
+    seals = keyring.native_seals(context, flags, column.index_domain, column.index_generation)
+    if seals is None:
+        return None
+    head, *keys, bound = seals[1]
+    kind = READS[column.type.name]
+    return _SEAL, (kind, head, *keys, column.is_folded_upper, bound, limit_of(column.type), _left_to_python)
+
+
+def _is_read(type_: LogicalType) -> bool:
+    return type_.domain is None and type_.name in READS
+
+
+def _left_to_python(_value: bytes) -> NoReturn:
+    raise AssertionError("a Binder leaves what it cannot read")

@@ -1,0 +1,179 @@
+"""What the compiled code knows of statements that were seen before: it takes their courses without Python.
+
+A `Route` is made here once the reference (`express`, or the handlers) has taken
+a course, so that it holds nothing that was not decided there. Everything that a
+route rests on is one *generation*: the catalog, the keyring, and the settings
+that values are read and written by. Without compiled code nothing is known.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import Any
+
+from pgcrypt_proxy import fast
+from pgcrypt_proxy.session.binders import Binder, binder
+from pgcrypt_proxy.session.link import Link
+from pgcrypt_proxy.session.opening import RowOpener
+from pgcrypt_proxy.session.parameters import passes_bind
+from pgcrypt_proxy.session.results import Result
+from pgcrypt_proxy.session.statements import MAX_NAMES, Statement
+from pgcrypt_proxy.session.swaps import Swaps
+from pgcrypt_proxy.sql.plan import Plan
+
+#: Kinds of courses; the numbers are course.h's.
+BIND, PARSE, QUERY = 0, 1, 2
+MAX_ROUTES = 1000
+#: Texts that carry their values are seldom sent again.
+MAX_TEXTS = 256
+MAX_TEXT_BYTES = 2048
+#: What course.h says a description is kept up to.
+MAX_KEY_BYTES = 8192
+_STRAIGHT = re.compile(
+    r"\s*(?:select|insert|update|delete|with|values|begin|start|commit|end|rollback|savepoint|release)\b",
+    re.IGNORECASE,
+)
+
+
+def is_straight(sql: str, plan: Plan) -> bool:
+    """Whether running it changes nothing but data: no settings, names or definitions, and its rows are its own.
+
+    COPY, and what SQL says of prepared statements, has effects in the session's books that are not in a course. The
+    end of a transaction is straight while no setting or definition was changed in it.
+    """
+    if _STRAIGHT.match(sql) is None or plan.refusal is not None or plan.is_about_prepared or len(plan.statements) > 1:
+        return False
+    if plan.of_tenants or plan.needs_tenant:
+        return False  # their keys may have to be fetched
+    return not any(s.is_ddl or s.changes_settings or s.copy for s in plan.statements)
+
+
+class Courses:
+    """The routes of one session. `native` is None where there is no compiled code: then nothing is ever taken."""
+
+    def __init__(self, link: Link, swaps: Swaps) -> None:
+        self._link = link
+        self._swaps = swaps
+        self.native: Any = None if fast.native is None else fast.native.Course(link.statements.settled)
+        self._generation = -1
+        self._epoch = 0
+        self._openers: dict[int, tuple[RowOpener, Any]] = {}
+        self._binders: list[Binder] = []
+
+    # -- what is known
+
+    def note_answered(
+        self, statement: Statement, key: bytes, shown: bytes, result: Result, opener: RowOpener | None
+    ) -> None:
+        """A course of a prepared statement was answered: `key` stood before its rows, and `shown` in its place."""
+        if self.native is None:
+            return
+        self._renew()
+        route = self.native.known(BIND, statement.name)
+        if route is None or route.statement is not statement:
+            route = self._prepared_route(statement, None)
+            if route is None:
+                return
+            self.native.add(BIND, statement.name, route, MAX_ROUTES)
+        self.note_described(route, key, shown, result, opener)
+
+    def note_query(self, key: bytes, sql: str, plan: Plan) -> None:
+        """A Query of certain meaning is sent; `key` is all of it behind its length."""
+        if self.native is None or len(key) > MAX_TEXT_BYTES or not plan.is_untouched or not is_straight(sql, plan):
+            return
+        self._renew()
+        if self.native.known(QUERY, key) is None:
+            self.native.add(QUERY, key, self._route(plan, plan, None, None), MAX_TEXTS)
+
+    def note_parse(self, key: bytes, statement: Statement, sent: bytes) -> None:
+        """A Parse of certain meaning was `sent`, of the unnamed statement; `key` is the client's behind that name."""
+        plan = statement.plan
+        if self.native is None or len(key) > MAX_TEXT_BYTES or not is_straight(statement.sql, plan):
+            return
+        if statement.may_return_any_rows or not all(isinstance(piece, str) for piece in plan.pieces):
+            return
+        self._renew()
+        if self.native.known(PARSE, key) is None:
+            route = self._prepared_route(statement, None if plan.is_untouched else sent)
+            if route is not None:
+                self.native.add(PARSE, key, route, MAX_TEXTS)
+
+    def note_described(self, route: Any, key: bytes, shown: bytes, result: Result, opener: RowOpener | None) -> None:
+        """What stands before the rows of a route; `opener` is theirs, if any column is protected."""
+        rows = None
+        if result.outputs is not None:
+            rows = opener.compiled() if opener is not None else None
+            if rows is None:
+                return
+        if (
+            len(key) <= MAX_KEY_BYTES
+            and route.see(key[:1] in b"Tn" and len(key) > 0, key, shown, result, rows)
+            and rows is not None
+        ):
+            assert opener is not None
+            self._openers[id(rows)] = opener, rows
+
+    def _prepared_route(self, statement: Statement, parse: bytes | None) -> Any:
+        if passes_bind(self._link, statement):
+            return self._route(statement, statement.plan, None, parse)
+        made = binder(self._link, statement)
+        if made is None:
+            return None
+        self._binders.append(made)
+        return self._route(statement, statement.plan, made.native, parse)
+
+    def _route(self, subject: Statement | Plan, plan: Plan, native_binder: Any, parse: bytes | None) -> Any:
+        assert fast.native is not None
+        return fast.native.Route(subject, self._epoch, not plan.is_untouched, native_binder, parse)
+
+    def _renew(self) -> None:
+        if self._generation != self._link.generation:
+            self.settle()
+            self._openers.clear()
+            self._binders.clear()
+            self._generation = self._link.generation
+            self._epoch = self.native.renew()
+
+    # -- taking
+
+    def arm(self) -> None:
+        """Take known courses from now on, if nothing is pending in the session."""
+        if self.native is not None and self._is_quiet():
+            self._renew()
+            keyring = self._link.values.keyring
+            self.native.arm(keyring.expires_at if keyring.is_by_monotonic_clock else float("-inf"))
+
+    def _is_quiet(self) -> bool:
+        link = self._link
+        return (
+            link.queue.is_quiet
+            and not (link.is_closed or link.is_frontend_done or link.is_server_ending)
+            and not (link.statements.latest or link.portals.latest)
+            and not (link.frontend.pending or link.backend.pending)
+            and not (link.is_ddl_pending or link.is_reshaped or link.has_changed_settings or link.is_in_doubt)
+            and not (link.shared_catalog.watched_tables or self._swaps.is_concerned)
+            and len(link.portals.settled) < MAX_NAMES
+        )
+
+    def settle(self) -> None:
+        """Tell the meter what was sealed and opened."""
+        for each in self._binders:
+            each.settle(self._link.meter)
+        for opener, rows in self._openers.values():
+            counts, seconds = rows.counts()
+            if any(counts):
+                opener.count(counts, seconds)
+
+    def close(self) -> None:
+        """Take nothing any more."""
+        if self.native is not None:
+            self.settle()
+            self.native.close()
+            self._openers.clear()
+            self._binders.clear()
+
+
+def formats_key(codes: tuple[int, ...]) -> bytes:
+    """What stands for the description of rows that were not described: the end of their Bind."""
+    return struct.pack(f"!H{len(codes)}h", len(codes), *codes)
