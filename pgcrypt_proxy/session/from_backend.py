@@ -66,7 +66,7 @@ class FromBackend:
         """Deal with all complete messages that came."""
         link = self._link
         link.queue.unfold(course_of)
-        while not link.is_closed and Side.BACKEND not in link.awaiting_keys:
+        while not (link.is_closed or (link.awaiting_keys and Side.BACKEND in link.awaiting_keys)):
             head = link.queue.head
             if head is not None and head.work.copy_out is not None:
                 run, count = self._take_run(COPY_DATA)
@@ -332,7 +332,8 @@ class FromBackend:
         except RowsWait as rows:
             self._await_keys(rows)
         else:
-            link.key_errors.pop(Side.BACKEND, None)
+            if link.key_errors:  # what could not be had was not needed after all
+                link.key_errors.pop(Side.BACKEND, None)
         return True
 
     def _result(self, entry: Expected[Work]) -> Result | None:

@@ -161,7 +161,7 @@ class Session:
     @property
     def is_holding_backend(self) -> bool:
         """Whether the server's messages wait in the buffer, for keys of tenants."""
-        return Side.BACKEND in self._link.awaiting_keys
+        return bool(self._link.awaiting_keys) and Side.BACKEND in self._link.awaiting_keys
 
     @property
     def is_idle(self) -> bool:
