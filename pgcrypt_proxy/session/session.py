@@ -320,6 +320,7 @@ class Session:
     def _end_input(self) -> None:
         """All that the application has sent was dealt with, and nothing more comes."""
         link = self._link
+        self._express.leave()
         if link.queue.is_copying_in or link.frontend.is_in_parts:
             link.terminate(None)  # its data are not complete: the server learns it by the end of the connection
         else:
