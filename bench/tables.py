@@ -48,6 +48,7 @@ CREATE TABLE wide_{kind} (
     e text NOT NULL
 );
 CREATE TABLE copied_{kind} (id int PRIMARY KEY, plain text NOT NULL, a text NOT NULL, b text NOT NULL);
+CREATE INDEX copied_{kind}_a ON copied_{kind} (a);
 CREATE TABLE looked_up_{kind} (id int PRIMARY KEY, email text NOT NULL, name text NOT NULL);
 CREATE INDEX looked_up_{kind}_email ON looked_up_{kind} (email);
 """

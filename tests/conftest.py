@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import hypothesis
 import pytest
 
 from pgcrypt_proxy import fast
-from tests.helpers import descriptors, servers
+from tests.helpers import descriptors, servers, thinning
 from tests.helpers.certificates import Authority
 from tests.helpers.servers import PostgresServer
 
@@ -31,8 +30,10 @@ MAX_DESCRIPTORS = 60
 NOT_APPLICABLE = "not applicable: "
 
 # The same examples every time, so that a failure belongs to the change; `make fuzz` explores.
-hypothesis.settings.register_profile("fast", max_examples=50, deadline=None, derandomize=True)
-hypothesis.settings.register_profile("deep", max_examples=5000, deadline=None)
+# How long making them up takes is the machine's affair.
+UNTIMED = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("fast", max_examples=50, derandomize=True, **UNTIMED)
+hypothesis.settings.register_profile("deep", max_examples=5000, **UNTIMED)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
@@ -40,26 +41,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--thin",
         action="store_true",
-        help="for another server than the usual one: each shape of the conformance corpus in one of its variants only",
+        help="for another server than the usual one: each shape of the conformance corpus in one of its variants only,"
+        " and no test that is marked one_server",
     )
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """pytest-xdist's workers deselect where nobody counts: pytest's closing line tells of the first one's."""
-    left_out = getattr(node, "workeroutput", {}).get("left_out")
-    if left_out and node.gateway.id == "gw0":
-        node.config.hook.pytest_deselected(items=[SimpleNamespace(nodeid=nodeid) for nodeid in left_out])
+    thinning.count_for(node)
 
 
 def pytest_report_header() -> str:
     return f"postgres: {servers.chosen_flavour()}, rows: {fast.BUILD}"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.integration)
+    if config.getoption("--thin"):
+        thinning.leave_out(config, items, (item for item in items if item.get_closest_marker("one_server")))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -18,6 +18,7 @@ from pgcrypt_proxy.cli import (
     backup,
     erasing,
     explain,
+    import_,
     key_life,
     keys,
     learn,
@@ -49,6 +50,7 @@ for command in (
     protection.protect,
     protection.unprotect,
     protection.verify,
+    import_.import_,
     explain.explain,
     learn.learn,
     keys.keys,
@@ -62,7 +64,7 @@ for command in (
     backup.restore,
     setup.version,
 ):
-    app.command(name="open" if command is keys.open_value else command.__name__)(command)
+    app.command(name="open" if command is keys.open_value else command.__name__.rstrip("_"))(command)
 app.add_typer(key_life.rotate)
 app.add_typer(audit.audit)
 

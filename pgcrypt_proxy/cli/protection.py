@@ -68,16 +68,16 @@ def protect(
         previews = [ops_protect.preview_protect(connection, rule, chosen) for rule in wanted]
         if dry_run:
             for preview in previews:
-                _show_preview(preview)
+                show_preview(preview)
             if any(preview.assessment.obstacles for preview in previews):
                 raise typer.Exit(2)
             return
-        _refuse_all_or_none(previews)
+        refuse_all_or_none(previews)
         with options.open_store(database_url_file, policy) as store:
             for rule in wanted:
                 with progress_bar(rule.qualified_name) as progress:
                     done = ops_protect.protect(connection, store, rule, chosen, progress)
-                _show_outcome("sealed", done)
+                show_outcome("sealed", done)
     if wanted:
         note(
             "note: what was plaintext until now may still be in the server's old WAL, backups, "
@@ -127,7 +127,7 @@ def unprotect(
         found = open_one.find_column(catalog, ".".join((*options.table_name(table), column)))
         if dry_run:
             preview = ops_protect.preview_unprotect(connection, found, chosen)
-            _show_preview(preview)
+            show_preview(preview)
             if preview.assessment.obstacles:
                 raise typer.Exit(2)
             return
@@ -136,7 +136,7 @@ def unprotect(
             progress_bar(found.qualified_name) as progress,
         ):
             done = ops_protect.unprotect(connection, store, found, chosen, progress)
-    _show_outcome("plain again", done)
+    show_outcome("plain again", done)
     note("note: now remove its rule; until then every statement on the table is refused")
 
 
@@ -191,7 +191,8 @@ def _wanted(
     return wanted
 
 
-def _refuse_all_or_none(previews: list[Preview]) -> None:
+def refuse_all_or_none(previews: list[Preview]) -> None:
+    """Raises ConfigError when something is in the way of any of them."""
     obstacles = [f"{p.column}: {reason}" for p in previews for reason in p.assessment.obstacles]
     if obstacles:
         raise ConfigError(
@@ -201,7 +202,8 @@ def _refuse_all_or_none(previews: list[Preview]) -> None:
         )
 
 
-def _show_preview(preview: Preview) -> None:
+def show_preview(preview: Preview) -> None:
+    """Say what would become of a column."""
     rows = "too many rows" if preview.rows is None else f"{preview.rows:,} rows"
     say(f"{preview.column}: {rows}")
     for reason in preview.assessment.obstacles:
@@ -213,7 +215,8 @@ def _show_preview(preview: Preview) -> None:
             say(f"  {step};")
 
 
-def _show_outcome(what: str, done: Outcome) -> None:
+def show_outcome(what: str, done: Outcome) -> None:
+    """Say what was done with a column."""
     say(
         f"{what}: {done.column} (id {done.column_id}), {done.values:,} values and {done.nulls:,} NULLs"
         f" in {done.seconds:.1f} s, every one opened again and compared"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Protocol
 
 import psycopg
 from psycopg import errors as pg_errors
@@ -53,6 +54,38 @@ class Options:
     tenant: str | None = None
 
 
+class Reading(Protocol):
+    """How the plain values of a column that is to be sealed are read: as they stand, or out of others' ciphertext."""
+
+    def seen(self, connection: psycopg.Connection, facts: ColumnFacts, rule: Rule) -> ColumnFacts:
+        """The facts that the rule is compared with. Raises ConfigError."""
+        ...
+
+    def query(self, connection: psycopg.Connection, facts: ColumnFacts) -> str:
+        """SQL of type bytea over the column."""
+        ...
+
+    def plaintext(self, value: bytes, column: ProtectedColumn) -> bytes:
+        """What `query` gave as the column's type sends it. Raises PgcryptError."""
+        ...
+
+
+class AsTheyStand:
+    """Plain values."""
+
+    def seen(self, connection: psycopg.Connection, facts: ColumnFacts, rule: Rule) -> ColumnFacts:
+        return facts
+
+    def query(self, connection: psycopg.Connection, facts: ColumnFacts) -> str:
+        return f"{send_function(connection, facts.type_oid)}({quoted(facts.name)})"
+
+    def plaintext(self, value: bytes, column: ProtectedColumn) -> bytes:
+        return value
+
+
+AS_THEY_STAND = AsTheyStand()
+
+
 @dataclass(frozen=True, slots=True)
 class Preview:
     """What would be done, and what stands in the way. `rows` is None when there are more than allowed."""
@@ -77,11 +110,13 @@ class Outcome:
     seconds: float
 
 
-def preview_protect(connection: psycopg.Connection, rule: Rule, options: Options) -> Preview:
+def preview_protect(
+    connection: psycopg.Connection, rule: Rule, options: Options, reading: Reading = AS_THEY_STAND
+) -> Preview:
     """What `protect` would do. Changes nothing, locks nothing."""
     _refuse_moving(connection, rule.schema, rule.table, rule.column)
     facts = column_facts.read(connection, rule.schema, rule.table, rule.column)
-    assessment = assess(connection, facts, rule, options)
+    assessment = assess(connection, reading.seen(connection, facts, rule), rule, options)
     return _preview(connection, facts, assessment, options, "pgcrypt.sealed_<id>", "pg_catalog.bytea")
 
 
@@ -99,6 +134,7 @@ def protect(
     rule: Rule,
     options: Options,
     progress: Progress = no_progress,
+    reading: Reading = AS_THEY_STAND,
 ) -> Outcome:
     """Seal every value of the rule's column. `store` has a connection of its own.
 
@@ -110,7 +146,7 @@ def protect(
         _refuse_moving(connection, rule.schema, rule.table, rule.column)
         _lock(connection, rule.schema, rule.table, options)
         facts = column_facts.read(connection, rule.schema, rule.table, rule.column)
-        assessment = assess(connection, facts, rule, options)
+        assessment = assess(connection, reading.seen(connection, facts, rule), rule, options)
         rows = _count(connection, facts, options)
         _raise_obstacles("protected", facts, assessment, rows, options)
         assert rows is not None
@@ -118,12 +154,13 @@ def protect(
         column = _new_column(connection, facts, rule)
         keyring = store.unlock_with_grants({} if rule.tenant is not None else {rule.data_class: rows})
         values = values_of(keyring)
-        plain = f"{send_function(connection, facts.type_oid)}({quoted(rule.column)})"
         rewrite = Rewrite(
             target_type=sealed_types.name(column.id),
             staged_type="pg_catalog.bytea",
-            read=tenant_columns.beside(rule.tenant, plain),
-            change=tenant_columns.sealer(store, values, column, options.tenant),
+            read=tenant_columns.beside(rule.tenant, reading.query(connection, facts)),
+            change=tenant_columns.sealer(
+                store, values, column, options.tenant, lambda value: reading.plaintext(value, column)
+            ),
             reread=f"{quoted(rule.column)}::pg_catalog.bytea",
             reopen=tenant_columns.opener(store, values, column, 1),
             conversions=assessment.conversions,

@@ -85,9 +85,13 @@ def _count(connection: psycopg.Connection, facts: ColumnFacts, condition: str) -
 
 
 def sealer(
-    store: KeyringStore, values: Values, column: ProtectedColumn, tenant: str | None
+    store: KeyringStore,
+    values: Values,
+    column: ProtectedColumn,
+    tenant: str | None,
+    plaintext_of: Callable[[bytes], bytes] | None = None,
 ) -> Callable[[bytes], tuple[bytes, bytes]]:
-    """(plaintext, envelope) of what `beside` reads of a plain column."""
+    """(plaintext, envelope) of what `beside` reads of a plain column, or of one that `plaintext_of` reads."""
     if column.tenant is not None:
         column = replace(column, tenant_value=TenantFrom.SESSION)
     use = ParameterUse(0, Use.SEAL, column)
@@ -100,6 +104,8 @@ def sealer(
             values.tenants.session = checked(name)
         elif column.tenant is not None:
             values.tenants.session = tenant
+        if plaintext_of is not None:
+            plaintext = plaintext_of(plaintext)
         sealed = tenant_keys.with_keys(store, values.keyring.tenants, lambda: values.parameter(use, 0, plaintext, 1))
         assert sealed is not None
         return plaintext, sealed

@@ -13,7 +13,8 @@ from functools import partial
 
 from pgcrypt_proxy.crypto.envelope import FLAG_EQ, FLAG_EQCI
 from pgcrypt_proxy.crypto.keyring import Keyring, SealContext
-from pgcrypt_proxy.errors import InvalidValue, KeyNotLoaded, KeyUnavailable, OpenError, PgcryptError
+from pgcrypt_proxy.errors import InvalidValue, KeyNotLoaded, KeyUnavailable, PgcryptError
+from pgcrypt_proxy.session.bytea_text import from_bytea_text
 from pgcrypt_proxy.session.encodings import UTF8
 from pgcrypt_proxy.session.meter import Meter
 from pgcrypt_proxy.session.observer import Observer
@@ -301,7 +302,7 @@ class Values:
         def open_value(value: bytes) -> bytes:
             started = meter.clock()
             try:
-                sealed = _from_bytea_text(value) if is_text else value
+                sealed = from_bytea_text(value) if is_text else value
                 if has_tenants:
                     plaintext, _ = self.keyring.open_of_tenant(context, sealed, is_any=is_any)
                 else:
@@ -362,31 +363,3 @@ def _folded(use: Use, column: ProtectedColumn, source: LogicalType, data: bytes)
     if use is Use.FOLDED and data != key[1:]:
         return _NO_TEXT
     return key
-
-
-def _from_bytea_text(text: bytes) -> bytes:
-    """Bytes from bytea's text output, hex or escape. Raises OpenError for anything else."""
-    if text[:2] == b"\\x":
-        try:
-            return bytes.fromhex(text[2:].decode("ascii"))
-        except ValueError:
-            raise OpenError("a protected value is no envelope") from None
-    if b"\\" not in text:
-        return text
-    made = bytearray()
-    position = 0
-    while position < len(text):
-        byte = text[position]
-        if byte != 0x5C:
-            made.append(byte)
-            position += 1
-        elif text[position + 1 : position + 2] == b"\\":
-            made.append(0x5C)
-            position += 2
-        else:
-            digits = text[position + 1 : position + 4]
-            if len(digits) != 3 or digits[0] not in b"0123" or not all(d in b"01234567" for d in digits):
-                raise OpenError("a protected value is no envelope")
-            made.append(int(digits, 8))
-            position += 4
-    return bytes(made)

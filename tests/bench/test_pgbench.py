@@ -17,6 +17,8 @@ from bench.scripts import CRUD, EXTENDED, LOOKUP, PREPARED, SIMPLE, TPCB, WORKLO
 from bench.tables import Sizes, create
 from tests.helpers.servers import PostgresServer
 
+pytestmark = pytest.mark.one_server
+
 TINY = Sizes(users=50, wide=10, copied=10, looked_up=20, branches=2, accounts_each=5)
 OUTPUT = """\
 transaction type: multiple scripts

@@ -11,6 +11,8 @@ from pgcrypt_proxy.sql import refuse
 from pgcrypt_proxy.sql.catalog import ProtectedColumn
 from pgcrypt_proxy.values.types import type_by_name
 
+pytestmark = pytest.mark.one_server
+
 SCRIPT = """\
 -- what the application does
 SELECT id FROM users WHERE email = 'ada@secret';

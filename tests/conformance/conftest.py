@@ -9,6 +9,7 @@ import pytest
 from tests.conformance.shapes import Variant, read, selected
 from tests.helpers.leaks import traces
 from tests.helpers.servers import PostgresServer
+from tests.helpers.thinning import leave_out
 from tests.helpers.twins import Twins, running_twins
 
 
@@ -17,11 +18,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption("--thin"):
         return
     kept = {(str(shape), variant) for shape, variant in selected(read())}
-    left_out = [item for item in items if (case := _case(item)) is not None and case not in kept]
-    items[:] = [item for item in items if item not in set(left_out)]
-    config.hook.pytest_deselected(items=left_out)
-    if hasattr(config, "workeroutput"):
-        config.workeroutput["left_out"] = [item.nodeid for item in left_out]
+    leave_out(config, items, (item for item in items if (case := _case(item)) is not None and case not in kept))
 
 
 def _case(item: pytest.Item) -> tuple[str, Variant] | None:

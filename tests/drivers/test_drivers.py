@@ -13,6 +13,8 @@ from tests.drivers.programs import DriverMissing
 from tests.helpers.proxies import ProtectedDatabase
 from tests.helpers.servers import PostgresServer
 
+pytestmark = pytest.mark.one_server
+
 
 @pytest.fixture(scope="module")
 def driven(

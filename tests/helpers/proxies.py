@@ -29,6 +29,7 @@ class ProtectedDatabase:
     rules: Path
     kek: Path
     running: Running
+    log_start: int = 0  # how long the server's log was before the database was made
 
     def dsn(self, user: str = "postgres", **parameters: str) -> str:
         """A URI through the proxy."""
@@ -45,7 +46,10 @@ class ProtectedDatabase:
 
     def logged(self) -> str:
         """All that the server has logged of this database: other tests plant their values on the same server."""
-        entries = re.split(r"^(?=\d{4}-\d\d-\d\d )", self.server.log_text(), flags=re.MULTILINE)
+        with self.server.log_path.open("rb") as log:
+            log.seek(self.log_start)
+            text = log.read().decode("utf-8", "replace")
+        entries = re.split(r"^(?=\d{4}-\d\d-\d\d )", text, flags=re.MULTILINE)
         return "".join(entry for entry in entries if f"@{self.name} " in entry.partition("\n")[0])
 
 
@@ -89,6 +93,7 @@ def protected(
     `sealed` is SQL that is run before the proxy starts; `world` is for `start`.
     """
     rules, kek = write_rules(folder, columns)
+    log_start = server.log_path.stat().st_size
     with server.database() as name:
         with server.connect(name) as connection:
             connection.execute(schema.encode())
@@ -98,7 +103,7 @@ def protected(
                 connection.execute(sealed.encode())
         running = start(settings_for(server, name, rules, **changes), **(world or {}))
         try:
-            yield ProtectedDatabase(server, name, rules, kek, running)
+            yield ProtectedDatabase(server, name, rules, kek, running, log_start)
         finally:
             running.stop()
 
@@ -109,6 +114,7 @@ def awaited(
 ) -> Iterator[ProtectedDatabase]:
     """A fresh database with `schema` and schema pgcrypt, behind a proxy whose rules wait for their columns."""
     rules, kek = write_rules(folder, columns)
+    log_start = server.log_path.stat().st_size
     with server.database() as name:
         with connect(server.dsn(name)) as connection:
             install(connection)
@@ -116,7 +122,7 @@ def awaited(
                 connection.execute(schema.encode())
         running = start(settings_for(server, name, rules, absent_columns="wait", **changes))
         try:
-            yield ProtectedDatabase(server, name, rules, kek, running)
+            yield ProtectedDatabase(server, name, rules, kek, running, log_start)
         finally:
             running.stop()
 

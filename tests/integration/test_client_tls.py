@@ -17,6 +17,8 @@ from pgcrypt_proxy.server import proxy as proxy_module
 from tests.helpers.certificates import Authority
 from tests.helpers.tls_database import PASSWORDS, TlsDatabase, TlsProxy
 
+pytestmark = pytest.mark.one_server
+
 
 class TestDirect:
     def handshake(self, proxy: TlsProxy, *protocols: str) -> ssl.SSLSocket:

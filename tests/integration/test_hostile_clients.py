@@ -25,6 +25,8 @@ from tests.helpers.proxies import ProtectedDatabase, protected, settings_for
 from tests.helpers.raw_peers import eventually
 from tests.helpers.servers import PostgresServer
 
+pytestmark = pytest.mark.one_server
+
 SCHEMA = "CREATE TABLE users (id int PRIMARY KEY, email text, name text); CREATE TABLE items (id int)"
 COLUMNS = "{table: users, column: email, type: text, search: [equality]}"
 CANCEL = struct.pack("!iIii", 16, 80877102, 1, 2)

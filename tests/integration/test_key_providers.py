@@ -21,6 +21,8 @@ from tests.helpers.fake_vault import FakeVault, TransitKey
 from tests.helpers.proxies import ProtectedDatabase, protected, settings_for
 from tests.helpers.servers import PostgresServer
 
+pytestmark = pytest.mark.one_server
+
 SCHEMA = "CREATE TABLE users (id int PRIMARY KEY, email text)"
 COLUMNS = "{table: users, column: email, type: text, search: [equality]}"
 FILE = "{provider: file, path: keyring.kek}"

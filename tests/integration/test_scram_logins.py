@@ -25,6 +25,8 @@ from tests.helpers.certificates import Authority
 from tests.helpers.middle import between
 from tests.helpers.tls_database import PASSWORDS, TlsDatabase, TlsProxy
 
+pytestmark = pytest.mark.one_server
+
 WHO = "SELECT current_user, (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid())"
 
 

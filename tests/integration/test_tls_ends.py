@@ -16,6 +16,8 @@ from tests.helpers.raw_peers import CLOSED, Peer, Place, errors, eventually, kin
 from tests.helpers.tls_database import TlsDatabase, TlsProxy
 from tests.session.conversations import SSL_REQUEST, query
 
+pytestmark = pytest.mark.one_server
+
 
 class TlsPlace(Place):
     """Where TLS is asked for first."""

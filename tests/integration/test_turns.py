@@ -12,6 +12,8 @@ from tests.helpers.certificates import Authority
 from tests.helpers.proxies import ProtectedDatabase, protected
 from tests.helpers.servers import PostgresServer
 
+pytestmark = pytest.mark.one_server
+
 SCHEMA = "CREATE TABLE users (id int PRIMARY KEY, email text)"
 COLUMNS = "{table: users, column: email, type: text}"
 ROWS = 20_000

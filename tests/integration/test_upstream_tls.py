@@ -19,6 +19,8 @@ from tests.helpers.certificates import Authority
 from tests.helpers.middle import Middle, answers, between, error, takes_tls
 from tests.helpers.tls_database import TlsDatabase, TlsProxy
 
+pytestmark = pytest.mark.one_server
+
 
 @pytest.fixture(scope="module")
 def watched(tls_db: TlsDatabase) -> Iterator[tuple[Middle, TlsProxy]]:

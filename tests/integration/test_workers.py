@@ -19,6 +19,8 @@ from tests.helpers.proxies import ProtectedDatabase, protected
 from tests.helpers.servers import PostgresServer
 from tests.helpers.serving import MAIN, Serving, eventually, serving
 
+pytestmark = pytest.mark.one_server
+
 SCHEMA = """
 CREATE TABLE users (id int PRIMARY KEY, email text);
 CREATE FUNCTION tally() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM users WHERE email IS NOT NULL';

@@ -19,6 +19,8 @@ from tests.helpers.raw_peers import Peer, Place, eventually, startup_packet
 from tests.parity.conftest import Twins
 from tests.session.conversations import bind, describe, execute, parse, query
 
+pytestmark = pytest.mark.one_server
+
 #: Sealed parameters, opened rows, a COPY and a transaction, as one client would send them.
 STEPS = [
     query("BEGIN"),

@@ -21,6 +21,8 @@ from tests.helpers.ready import writable
 from tests.parity.conftest import Twins
 from tests.session.conversations import CLOSED, PARSED, bind, execute, parse, query, ready
 
+pytestmark = pytest.mark.one_server
+
 SIZE = 96 << 20
 #: What may be added to the proxy's memory, whatever passes.
 BOUND = 32 << 20

@@ -26,6 +26,8 @@ from pgcrypt_proxy.server.run import Running, start
 from tests.helpers.proxies import ProtectedDatabase, protected, settings_for
 from tests.helpers.servers import PostgresServer
 
+pytestmark = pytest.mark.one_server
+
 SCHEMA = "CREATE TABLE users (id int PRIMARY KEY, email text, name text)"
 COLUMNS = "{table: users, column: email, type: text, search: [equality]}"
 TTL_S = 300.0

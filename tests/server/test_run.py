@@ -13,6 +13,8 @@ from tests.helpers.descriptors import held
 from tests.helpers.proxies import protected, settings_for
 from tests.helpers.servers import PostgresServer
 
+pytestmark = pytest.mark.one_server
+
 COLUMNS = "{table: users, column: email, type: text}"
 
 

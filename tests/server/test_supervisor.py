@@ -17,6 +17,8 @@ from pgcrypt_proxy.server.supervisor import Supervisor
 from tests.helpers.proxies import protected, settings_for
 from tests.helpers.servers import PostgresServer
 
+pytestmark = pytest.mark.one_server
+
 SCHEMA = "CREATE TABLE users (id int PRIMARY KEY, email text)"
 COLUMNS = "{table: users, column: email, type: text, search: [equality]}"
 

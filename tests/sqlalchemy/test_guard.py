@@ -34,6 +34,8 @@ from pgcrypt_proxy.sqlalchemy.guard import check
 from tests.sqlalchemy.conftest import Service
 from tests.sqlalchemy.models import Order, User
 
+pytestmark = pytest.mark.one_server
+
 REFUSED: dict[str, Callable[[], Executable]] = {
     "order by": lambda: select(User.id).order_by(User.email),
     "order by a name": lambda: select(User.email).order_by("email"),
