@@ -16,7 +16,7 @@ from functools import partial
 
 from pgcrypt_proxy.errors import BackendProtocolError, KeyNotLoaded, PgcryptError
 from pgcrypt_proxy.session import copy_checks, copy_rows
-from pgcrypt_proxy.session.copy_tenants import Collected, copy_of, start_rows
+from pgcrypt_proxy.session.copy_tenants import Collected, copy_of, further_keys, start_rows
 from pgcrypt_proxy.session.link import Link, Work
 from pgcrypt_proxy.session.question import Hold
 from pgcrypt_proxy.session.reply_queue import Request
@@ -241,7 +241,7 @@ class CopyOut:
         except BadField as error:
             if before is not None and isinstance(error.cause, KeyNotLoaded):
                 self._replacer = before
-                raise RowsWait(run[at:], error.cause.key_ids) from None
+                raise RowsWait(run[at:], further_keys(before, run, at)) from None
             raise error.cause from None
 
     def check_done(self) -> None:

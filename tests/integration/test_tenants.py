@@ -505,16 +505,17 @@ def test_keys_are_loaded_when_they_are_needed(postgres: PostgresServer, tenants:
     with tenants.connect() as connection:
         rows = "".join(f"{n}\tt{n}\tvalue {n}\t\n" for n in range(count))
         copied(connection, "COPY events FROM STDIN", rows.encode())
+    expected = b"".join(b"%d\tvalue %d\n" % (n, n) for n in range(count))
     running = start(settings_for(postgres, tenants.name, tenants.rules))
     try:
         with psycopg.connect(f"postgresql://postgres@127.0.0.1:{running.port}/{tenants.name}?sslmode=disable") as other:
+            assert read(other, "COPY (SELECT id, payload FROM events ORDER BY id) TO STDOUT") == expected
+            running.call(running.proxy.world.keyring.tenants.clear)
             assert other.execute("SELECT payload FROM events WHERE id = 5").fetchall() == [("value 5",)]
             found = other.execute("SELECT id, payload FROM events ORDER BY id").fetchall()
             assert found == [(n, f"value {n}") for n in range(count)]
             found = other.execute("SELECT id, payload FROM events ORDER BY id", binary=True).fetchall()
             assert found == [(n, f"value {n}") for n in range(count)]
-            text = read(other, "COPY (SELECT id, payload FROM events ORDER BY id) TO STDOUT")
-            assert text == b"".join(b"%d\tvalue %d\n" % (n, n) for n in range(count))
     finally:
         running.stop()
     with tenants.direct() as connection:

@@ -141,6 +141,18 @@ def test_rows_whose_key_does_not_come_end_the_connection(play: TenantTalk) -> No
     play << CloseConnection(Side.FRONTEND) << CloseConnection(Side.BACKEND)
 
 
+def test_rows_do_not_wait_without_end(play: TenantTalk) -> None:
+    play >> frontend(query(READ_ITS)) << to_backend(query(READ_ITS))
+    play >> backend(described(FIELD), row(bytea(envelope("acme", b"one"))), done("SELECT 1"), ready())
+    play << to_frontend(described(column("email", 2, 25)))
+    for _ in range(3):
+        play.fetched(Side.BACKEND)
+        play >> KeysFetched(Side.BACKEND)
+    (said,) = play.sent(Side.FRONTEND)
+    assert (fields_of(said)["S"], fields_of(said)["C"]) == ("FATAL", "58030")
+    play << CloseConnection(Side.FRONTEND) << CloseConnection(Side.BACKEND)
+
+
 def test_a_query_waits_for_the_sessions_tenant(play: TenantTalk) -> None:
     play.load("acme")
     play >> frontend(query(READ)) << to_backend(*QUESTION, SYNC)
