@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from pgcrypt_proxy.cli import online, options
+from pgcrypt_proxy.cli import online, options, protection
 from pgcrypt_proxy.cli.output import note, progress_bar, say
-from pgcrypt_proxy.cli.protection import refuse_all_or_none, show_outcome, show_preview
 from pgcrypt_proxy.crypto import private_files
 from pgcrypt_proxy.crypto.foreign.forms import FORMS, make
 from pgcrypt_proxy.errors import ConfigError
@@ -37,6 +36,7 @@ def import_(
     max_rows: options.MaxRows = 200_000,
     lock_timeout: options.LockTimeout = 5.0,
     no_index: Annotated[bool, typer.Option("--no-index", help="Make no index that is not there.")] = False,
+    tenant: protection.Tenant = None,
     rules: options.Rules = None,
     database_url_file: options.UrlFile = None,
 ) -> None:
@@ -44,14 +44,14 @@ def import_(
     policy = options.load_policy(rules)
     rule = options.find_rule(policy, *online.column_of(place, None, None))
     reading = importing.Foreign(make(form, _secret(secret_file, secret_variable), padding))
-    chosen = Options(max_rows, lock_timeout, make_indexes=not no_index)
+    chosen = Options(max_rows, lock_timeout, make_indexes=not no_index, tenant=tenant)
     with options.open_database(database_url_file) as connection:
         preview = ops_protect.preview_protect(connection, rule, chosen, reading)
         if dry_run:
-            show_preview(preview)
+            protection.show_preview(preview)
             if preview.assessment.obstacles:
                 raise typer.Exit(2)
-        refuse_all_or_none([preview])
+        protection.refuse_all_or_none([preview])
         with progress_bar(rule.qualified_name) as progress:
             found = importing.survey(connection, rule, reading, progress)
         if dry_run:
@@ -61,7 +61,7 @@ def import_(
             return
         with options.open_store(database_url_file, policy) as store, progress_bar(rule.qualified_name) as progress:
             done = ops_protect.protect(connection, store, rule, chosen, progress, reading)
-    show_outcome("imported", done)
+    protection.show_outcome("imported", done)
     note("note: the application must not decrypt the column itself any more, and must come through a proxy")
     note("note: what is under the old key may still be in old WAL, backups, replication slots and free disk blocks")
 

@@ -17,6 +17,8 @@ from pgcrypt_proxy.ops.online.pace import Pace
 from pgcrypt_proxy.ops.protect import Options, Outcome, Preview
 from pgcrypt_proxy.policy.model import Policy, Rule
 
+Tenant = Annotated[str | None, typer.Option("--tenant", help="Whose all values are, where the rule names a setting.")]
+
 
 def protect(
     place: online.Place = None,
@@ -30,9 +32,7 @@ def protect(
         bool, typer.Option("--drop-pattern-indexes", help="Drop indexes that serve LIKE only.")
     ] = False,
     no_index: Annotated[bool, typer.Option("--no-index", help="Make no index that is not there.")] = False,
-    tenant: Annotated[
-        str | None, typer.Option("--tenant", help="Whose all values are, where the rule names a setting.")
-    ] = None,
+    tenant: Tenant = None,
     is_online: online.Online = False,
     abandon: online.Abandon = False,
     pause: online.Pause = 0.0,

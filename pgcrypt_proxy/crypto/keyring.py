@@ -143,7 +143,9 @@ class Keyring:
         """Whether all of these DEKs may seal now, as far as leases tell."""
         now = self._clock()
         leases = {d.record.id: d.seal_until for d in self._active.values()}
-        return now < self.expires_at and all(now < leases.get(key_id, float("-inf")) for key_id in key_ids)
+        return now < self.expires_at and all(
+            now < leases.get(key_id, float("-inf")) or self.tenants.is_active(key_id) for key_id in key_ids
+        )
 
     def end_leases(self) -> None:
         """Seal nothing before `confirm_active`."""

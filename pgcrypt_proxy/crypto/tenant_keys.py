@@ -76,6 +76,17 @@ class TenantKeys:
             raise KeyNotLoaded(seals={(data_class, tenant): count})
         return kept.dek
 
+    def active_id(self, data_class: str, tenant: str) -> int | None:
+        """The active key's id, if it is here."""
+        return self._active.get((data_class, tenant))
+
+    def is_active(self, key_id: int) -> bool:
+        """Whether that key may seal now, as far as its lease tells."""
+        kept = self._current(key_id)
+        if kept is None or self._clock() >= kept.dek.seal_until:
+            return False
+        return self._active.get((kept.dek.record.data_class, kept.dek.record.tenant)) == key_id
+
     def missing(self, seals: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:
         """Those of `seals` that cannot be made with what is here."""
         found = {}

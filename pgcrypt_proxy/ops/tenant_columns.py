@@ -89,9 +89,9 @@ def sealer(
     values: Values,
     column: ProtectedColumn,
     tenant: str | None,
-    plaintext_of: Callable[[bytes], bytes] | None = None,
+    plain: Callable[[bytes], bytes] = bytes,
 ) -> Callable[[bytes], tuple[bytes, bytes]]:
-    """(plaintext, envelope) of what `beside` reads of a plain column, or of one that `plaintext_of` reads."""
+    """(plaintext, envelope) of what `beside` reads of a column; `plain` makes plaintext of the value in it."""
     if column.tenant is not None:
         column = replace(column, tenant_value=TenantFrom.SESSION)
     use = ParameterUse(0, Use.SEAL, column)
@@ -104,8 +104,7 @@ def sealer(
             values.tenants.session = checked(name)
         elif column.tenant is not None:
             values.tenants.session = tenant
-        if plaintext_of is not None:
-            plaintext = plaintext_of(plaintext)
+        plaintext = plain(plaintext)
         sealed = tenant_keys.with_keys(store, values.keyring.tenants, lambda: values.parameter(use, 0, plaintext, 1))
         assert sealed is not None
         return plaintext, sealed

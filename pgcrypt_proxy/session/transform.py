@@ -147,10 +147,16 @@ class Values:
 
     def sealing_keys(self, pieces: Sequence[str | LiteralSlot]) -> frozenset[int]:
         """The DEKs under which `render` seals literals now."""
-        slots = (piece for piece in pieces if not isinstance(piece, str))
-        classes = {slot.column.data_class for slot in slots if slot.text is not None and not slot.use.is_compared}
-        active = self.keyring.active_keys if classes else {}
-        return frozenset(active[name] for name in classes if name in active)
+        columns = {
+            piece.column
+            for piece in pieces
+            if not isinstance(piece, str) and piece.text is not None and not piece.use.is_compared
+        }
+        active = self.keyring.active_keys if columns else {}
+        found = {active.get(column.data_class) for column in columns if column.tenant is None}
+        of_tenants = (column for column in columns if column.tenant is not None)
+        found |= {self.keyring.tenants.active_id(column.data_class, self.tenants.of(column)) for column in of_tenants}
+        return frozenset(key_id for key_id in found if key_id is not None)
 
     def _declared(self, column: ProtectedColumn, oid: int, is_array: bool) -> LogicalType | None:
         if oid in (0, UNKNOWN_OID):

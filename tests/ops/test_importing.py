@@ -22,7 +22,7 @@ from pgcrypt_proxy.ops.importing import Foreign
 from pgcrypt_proxy.ops.keyring_store import KeyringStore
 from pgcrypt_proxy.ops.protect import Options
 from pgcrypt_proxy.ops.verify import verify
-from pgcrypt_proxy.policy.model import KeyringSettings, Policy
+from pgcrypt_proxy.policy.model import KeyringSettings, Policy, TenantRule
 from tests.conftest import NOT_APPLICABLE
 from tests.ops.conftest import OpenProvider
 
@@ -164,6 +164,18 @@ class TestWhatDoesNotOpen:
             protect.protect(connection, store, rule("public.t.v", "text", ("equality",)), Options(), reading=reading())
         assert "sown" not in f"{caught.value} {caught.value.detail}"
         assert connection.execute("SELECT * FROM public.t ORDER BY id").fetchall() == before
+
+
+def test_each_value_goes_to_the_tenant_of_its_row(connection, store, rule) -> None:
+    connection.execute("CREATE TABLE public.t (id int PRIMARY KEY, v bytea, owner text NOT NULL)")
+    for number, owner in enumerate(("acme", "bolt", "acme"), 1):
+        connection.execute("INSERT INTO public.t VALUES (%s, %s, %s)", [number, fernet(f"sown{number}"), owner])
+    ruled = rule("public.t.v", "text", tenant=TenantRule(column="owner"))
+    protect.protect(connection, store, ruled, Options(), reading=reading())
+    assert verify(connection, store, Policy(1, KeyringSettings("file", {}), (ruled,))).is_sound
+    keys = dict(connection.execute("SELECT id, tenant FROM pgcrypt.keyring").fetchall())
+    rows = connection.execute("SELECT v::bytea FROM public.t ORDER BY id").fetchall()
+    assert [keys[int.from_bytes(envelope[2:6])] for (envelope,) in rows] == ["acme", "bolt", "acme"]
 
 
 @pytest.mark.parametrize("type_", ["int", "char(10)", "jsonb", "text[]"])

@@ -286,13 +286,18 @@ def test_all_proxies_let_go_of_an_erased_tenant(postgres: PostgresServer, live: 
 
 
 def test_new_values_are_under_the_new_key_after_a_rotation(postgres: PostgresServer, live: ProtectedDatabase) -> None:
-    with live.connect() as connection, connect(postgres.dsn(live.name)) as keys:
+    with live.connect(prepare_threshold=0) as connection, connect(postgres.dsn(live.name)) as keys:
+        in_the_text = "INSERT INTO events VALUES (%s, 'c', 'acme')"
+        connection.execute(in_the_text, [0])
         connection.execute("INSERT INTO events VALUES (1, 'a', 'acme')")
         (rotated,) = rotate_deks(KeyringStore(keys, FileProvider(live.kek)), tenant="acme")  # waits for the lease
         connection.execute("INSERT INTO events VALUES (2, 'b', 'acme')")
-        assert connection.execute("SELECT payload FROM events ORDER BY id").fetchall() == [("a",), ("b",)]
+        connection.execute(in_the_text, [3])
+        values = connection.execute("SELECT payload FROM events ORDER BY id").fetchall()
+        assert values == [("c",), ("a",), ("b",), ("c",)]
         rows = keys.execute("SELECT payload::bytea FROM public.events ORDER BY id").fetchall()
-        assert [int.from_bytes(envelope[2:6]) for (envelope,) in rows] == [rotated.old_id, rotated.new_id]
+        old, new = rotated.old_id, rotated.new_id
+        assert [int.from_bytes(envelope[2:6]) for (envelope,) in rows] == [old, old, new, new]
 
 
 class Fragile:
