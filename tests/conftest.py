@@ -30,8 +30,10 @@ MAX_DESCRIPTORS = 60
 NOT_APPLICABLE = "not applicable: "
 
 # The same examples every time, so that a failure belongs to the change; `make fuzz` explores.
-hypothesis.settings.register_profile("fast", max_examples=50, deadline=None, derandomize=True)
-hypothesis.settings.register_profile("deep", max_examples=5000, deadline=None)
+# How long making them up takes is the machine's affair.
+UNTIMED = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("fast", max_examples=50, derandomize=True, **UNTIMED)
+hypothesis.settings.register_profile("deep", max_examples=5000, **UNTIMED)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 

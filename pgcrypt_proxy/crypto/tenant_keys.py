@@ -42,7 +42,7 @@ class TenantKeys:
     ) -> None:
         self.ttl_s = ttl_s
         self._clock = clock
-        self._max_keys = max_keys
+        self.max_keys = max_keys
         self._kept: OrderedDict[int, _Kept] = OrderedDict()
         self._active: dict[tuple[str, str], int] = {}
         self._destroyed: OrderedDict[int, str] = OrderedDict()
@@ -135,7 +135,7 @@ class TenantKeys:
             self._active[named] = record.id
         elif self._active.get(named) == record.id:
             del self._active[named]
-        while len(self._kept) > self._max_keys:
+        while len(self._kept) > self.max_keys:
             self.drop((next(iter(self._kept)),))
 
     def note_destroyed(self, key_id: int, tenant: str) -> None:

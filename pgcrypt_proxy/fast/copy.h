@@ -58,6 +58,8 @@ static Form *form_new(PyObject *item)
 
 /* ---- Seals: the rows of one COPY FROM */
 
+#define MAX_AHEAD 65536 /* data for which room is made before any row is seen; there may be no whole one */
+
 typedef struct {
     PyObject_HEAD
     Py_ssize_t count, sealed_count;
@@ -239,7 +241,8 @@ static PyObject *seals_seal(PyObject *object, PyObject *args)
         self->is_busy = 1;
         for (Py_ssize_t i = 0; i < self->count; i++)
             self->columns[i].sealed = self->columns[i].used = 0;
-        buffer_reserve(&course.out, 4 * (course.end - course.at) + 64);
+        size_t size = course.end - course.at;
+        buffer_reserve(&course.out, size < MAX_AHEAD ? 4 * size : 4 * MAX_AHEAD);
         for (size_t used; rows < most && course.at < course.end; rows++) {
             used = course.out.used;
             if (!seal_row(self, &course)) {

@@ -13,6 +13,7 @@
 #define MAX_REPLY 65536
 
 enum { BIND, PARSE, QUERY, COURSES };
+#define HANDED COURSES /* a Query that Python has sent: its answer is taken like a QUERY's */
 
 static const unsigned char describe_portal[7] = {'D', 0, 0, 0, 6, 'P', 0};
 static const unsigned char execute_and_sync[15] = {'E', 0, 0, 0, 9, 0, 0, 0, 0, 0, 'S', 0, 0, 0, 4};
@@ -208,7 +209,7 @@ static PyType_Spec route_spec = {"pgcrypt_proxy.fast.native.Route", sizeof(Route
 typedef struct {
     Route *route;
     PyObject *result; /* of the description that was seen, once it was */
-    PyObject *data;   /* what the server was sent: Bind to Sync, Parse to Sync, or a Query */
+    PyObject *data;   /* what the server was sent: Bind to Sync, Parse to Sync, or a Query; of HANDED Python's note */
     Py_ssize_t bind, bind_end;
     int kind, is_described;
 } Taken;
@@ -217,7 +218,7 @@ typedef struct {
     PyObject_HEAD
     PyObject *settled;                /* the session's own dict: prepared statements by name */
     PyObject *routes[COURSES];        /* by statement's name, by Parse's text and types, by Query's text */
-    long long epoch, executions, batches, texts, idles;
+    long long epoch, finished, executions, batches, texts, idles;
     double keys_until;
     int is_armed, status;
     Taken flight, last;
@@ -238,7 +239,9 @@ static int course_traverse(PyObject *object, visitproc visit, void *arg)
     for (int i = 0; i < COURSES; i++)
         Py_VISIT(self->routes[i]);
     Py_VISIT((PyObject *)self->flight.route);
+    Py_VISIT(self->flight.data);
     Py_VISIT((PyObject *)self->last.route);
+    Py_VISIT(self->last.data);
     return 0;
 }
 
@@ -479,10 +482,13 @@ static int course_finish(Courses *self, int status)
         Py_DECREF(unnamed);
         if (failed)
             return -1;
-        self->texts++;
     }
-    self->executions += flight->kind == QUERY ? 1 : 2;
-    self->batches += flight->kind != QUERY;
+    if (flight->kind != HANDED) {
+        self->texts += flight->kind != BIND;
+        self->executions += flight->kind == QUERY ? 1 : 2;
+        self->batches += flight->kind != QUERY;
+    }
+    self->finished++;
     taken_drop(&self->last);
     self->last = *flight;
     memset(flight, 0, sizeof *flight);
@@ -504,19 +510,20 @@ static PyObject *course_take_replies(Courses *self, PyObject *data)
             return NULL;
         at += sizeof parse_complete;
     }
-    if (flight->kind != QUERY) {
+    int is_query = flight->kind == QUERY || flight->kind == HANDED;
+    if (!is_query) {
         if (size - at < sizeof bind_complete || memcmp(in + at, bind_complete, sizeof bind_complete) != 0)
             return NULL;
         at += sizeof bind_complete;
     }
     size_t before = at, rows_end;
     Seen *seen = NULL;
-    if (flight->is_described || (flight->kind == QUERY && size > at && in[at] == 'T')) {
+    if (flight->is_described || (is_query && size > at && in[at] == 'T')) {
         size_t end = message_end(in, at, size);
         if (end == 0 || (seen = route_seen(flight->route, 1, in + at, end - at)) == NULL)
             return NULL;
         at = end;
-    } else if (flight->kind != QUERY) {
+    } else if (!is_query) {
         const unsigned char *sent = (const unsigned char *)PyBytes_AsString(flight->data);
         const unsigned char *formats = bind_formats(sent + flight->bind, (size_t)(flight->bind_end - flight->bind));
         if (formats == NULL ||
@@ -569,11 +576,10 @@ static PyObject *taken_for_python(Taken *taken)
 {
     if (taken->route == NULL)
         Py_RETURN_NONE;
-    const char *in = PyBytes_AsString(taken->data) + taken->bind;
-    Py_ssize_t length = taken->bind_end - taken->bind;
-    if (taken->kind == QUERY)
-        return Py_BuildValue("(iOSOO)", taken->kind, (PyObject *)taken->route, taken->data, Py_False, Py_None);
-    return Py_BuildValue("(iOy#OO)", taken->kind, (PyObject *)taken->route, in, length,
+    if (taken->kind == QUERY || taken->kind == HANDED)
+        return Py_BuildValue("(iOOOO)", taken->kind, (PyObject *)taken->route, taken->data, Py_False, Py_None);
+    return Py_BuildValue("(iOy#OO)", taken->kind, (PyObject *)taken->route,
+                         PyBytes_AsString(taken->data) + taken->bind, taken->bind_end - taken->bind,
                          taken->is_described ? Py_True : Py_False, taken->result == NULL ? Py_None : taken->result);
 }
 
@@ -581,14 +587,14 @@ PyDoc_STRVAR(leave_doc,
              "leave(): take nothing more, and say what was done since `arm`.\n\n"
              "None if nothing was, else of the courses that are over how many executions, Syncs and texts were in them,\n"
              "how often the server was idle behind them, and its last status; then the last of them and the one that is\n"
-             "under way, each (kind, route, Bind or Query, is described, result) or None.");
+             "under way, each (kind, route, Bind or Query or what was handed over, is described, result) or None.");
 
 static PyObject *course_leave(PyObject *object, PyObject *unused)
 {
     Courses *self = (Courses *)object;
     (void)unused;
     self->is_armed = 0;
-    if (self->executions == 0 && self->flight.route == NULL)
+    if (self->finished == 0 && self->flight.route == NULL)
         Py_RETURN_NONE;
     PyObject *last = taken_for_python(&self->last), *flight = taken_for_python(&self->flight), *answer = NULL;
     if (last != NULL && flight != NULL)
@@ -599,9 +605,26 @@ static PyObject *course_leave(PyObject *object, PyObject *unused)
     if (answer != NULL) {
         taken_drop(&self->last);
         taken_drop(&self->flight);
-        self->executions = self->batches = self->texts = self->idles = 0;
+        self->finished = self->executions = self->batches = self->texts = self->idles = 0;
     }
     return answer;
+}
+
+PyDoc_STRVAR(hand_doc,
+             "hand(route, note): a Query of that route is sent; take its answer once armed. Whether that is possible.");
+
+static PyObject *course_hand(PyObject *object, PyObject *args)
+{
+    Courses *self = (Courses *)object;
+    PyObject *route, *note;
+    if (!PyArg_ParseTuple(args, "O!O:hand", route_type, &route, &note))
+        return NULL;
+    if (self->settled == NULL || self->flight.route != NULL || ((Route *)route)->epoch != self->epoch)
+        Py_RETURN_FALSE;
+    Py_INCREF(route);
+    Py_INCREF(note);
+    self->flight = (Taken){(Route *)route, NULL, note, 0, 0, HANDED, 0};
+    Py_RETURN_TRUE;
 }
 
 PyDoc_STRVAR(add_doc, "add(kind, key, route, limit): what `key` means from now on; more than `limit` of a kind are forgotten.");
@@ -688,6 +711,7 @@ static PyObject *course_close(PyObject *object, PyObject *unused)
 static PyMethodDef course_methods[] = {
     {"arm", course_arm, METH_O, arm_doc},
     {"leave", course_leave, METH_NOARGS, leave_doc},
+    {"hand", course_hand, METH_VARARGS, hand_doc},
     {"add", course_add, METH_VARARGS, add_doc},
     {"known", course_known, METH_VARARGS, known_doc},
     {"renew", course_renew, METH_NOARGS, renew_doc},

@@ -72,9 +72,8 @@ def join(policy: Policy, rows: CatalogRows) -> Joined:
                 continue
             column_id = rows.domains.get(type_oid)
             rule = rules.get((relation.schema, relation.name, name))
-            problem = _tenant_problem(rule, relation) if rule is not None else None
-            if problem is not None:
-                joined.problems.append(problem)
+            if rule is not None:
+                _check_tenant(rule, relation, joined)
             if column_id is None:
                 if rule is not None:
                     columns = joined.plain if rule.phase in (SEALING, OPENING) else joined.protected
@@ -239,16 +238,19 @@ def _tenant_type(relation: RelationRow, tenant: TenantRule | None) -> LogicalTyp
     return found if is_tenant_type(found) else None
 
 
-def _tenant_problem(rule: Rule, relation: RelationRow) -> str | None:
+def _check_tenant(rule: Rule, relation: RelationRow, joined: Joined) -> None:
+    """A column of tenants that is not there may come with a migration; nothing is sealed before."""
     if rule.tenant is None or not rule.tenant.column:
-        return None
+        return
     where = f"{rule.source}: {relation.schema}.{relation.name}"
     name = rule.tenant.column
     if all(name != attribute for attribute, _, _ in relation.attributes):
-        return f"{where} has no column {name}, which is to name the tenants{_nearest_attribute(name, relation)}"
-    if _tenant_type(relation, rule.tenant) is None:
-        return f"{where}.{name} cannot name tenants: its type must be text, varchar, int2, int4, int8 or uuid"
-    return None
+        near = _nearest_attribute(name, relation)
+        joined.absent.append(f"{where} has no column {name}, which is to name the tenants{near}")
+    elif _tenant_type(relation, rule.tenant) is None:
+        joined.problems.append(
+            f"{where}.{name} cannot name tenants: its type must be text, varchar, int2, int4, int8 or uuid"
+        )
 
 
 def _nearest_attribute(name: str, relation: RelationRow) -> str:

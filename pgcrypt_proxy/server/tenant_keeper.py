@@ -78,6 +78,8 @@ class TenantKeeper:
             await asyncio.wait([earlier])
         self._next = None  # who comes from now on gets the next one
         error = None
+        question.key_ids = {key_id for key_id in question.key_ids if not self.keys.is_known(key_id)}
+        question.seals = self.keys.missing(question.seals)
         for part in _parts(question):
             error = await self._load(part) or error
         return error
@@ -114,7 +116,7 @@ class TenantKeeper:
         if self._renewing is None or self._renewing.done():
             due = self.keys.due(self.keys.ttl_s * RENEW_AT)
             if due:
-                self._renewing = asyncio.ensure_future(self.fetch(KeyNotLoaded(key_ids=due)))
+                self._renewing = asyncio.ensure_future(self._load(KeyNotLoaded(key_ids=due)))
 
     async def stop(self) -> None:
         """Begin nothing any more."""

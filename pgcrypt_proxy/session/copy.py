@@ -16,7 +16,7 @@ from functools import partial
 
 from pgcrypt_proxy.errors import BackendProtocolError, KeyNotLoaded, PgcryptError
 from pgcrypt_proxy.session import copy_checks, copy_rows
-from pgcrypt_proxy.session.copy_tenants import Collected, copy_of, start_rows
+from pgcrypt_proxy.session.copy_tenants import Collected, copy_of, further_keys, start_rows
 from pgcrypt_proxy.session.link import Link, Work
 from pgcrypt_proxy.session.question import Hold
 from pgcrypt_proxy.session.reply_queue import Request
@@ -41,6 +41,9 @@ QUERY_CANCELED = "57014"
 MAX_COPY_DATA_BYTES = 1024 * 1024
 #: From this version on a line of `\.` is data in CSV.
 MARKER_IS_DATA_IN_CSV = 18
+
+#: Data with tenants are taken in stretches that need no more keys than are kept at once.
+STRETCH_BYTES = 8192
 
 _LENGTH = struct.Struct("!i")
 _TAKES_DATA = frozenset({Request.QUERY, Request.EXECUTE})
@@ -90,6 +93,7 @@ class CopyIn:
         self._plan = plan
         self._link = link
         self._work = work
+        self._at = 5  # in the message under way
         self._collected = Collected() if any(c.tenant for c in plan.columns if c is not None) else None
         actions = _sealers(plan, link.values)
         if self._collected is not None:
@@ -102,8 +106,17 @@ class CopyIn:
 
     def on_data(self, raw: bytes, tenant: SessionTenant) -> None:
         """A CopyData. Raises Hold while keys of tenants are loaded."""
+        if self._collected is None:
+            self._feed(raw[5:], tenant)
+            return
+        while self._at < len(raw) and not self.has_failed:
+            self._feed(raw[self._at : self._at + STRETCH_BYTES], tenant)
+            self._at += STRETCH_BYTES  # a message that is held goes on from here
+        self._at = 5
+
+    def _feed(self, data: bytes, tenant: SessionTenant) -> None:
         try:
-            made = self._taken(lambda replacer: replacer.feed(raw[5:]), tenant)
+            made = self._taken(lambda replacer: replacer.feed(data), tenant)
         except PgcryptError as error:
             self._stop(error)
         else:
@@ -125,6 +138,7 @@ class CopyIn:
             self._replacer = before
             tenant.await_seals(seals)
             raise Hold
+        tenant.note_progress()
         if failure is not None:
             raise failure
         return made
@@ -227,7 +241,7 @@ class CopyOut:
         except BadField as error:
             if before is not None and isinstance(error.cause, KeyNotLoaded):
                 self._replacer = before
-                raise RowsWait(run[at:], error.cause.key_ids) from None
+                raise RowsWait(run[at:], further_keys(before, run, at)) from None
             raise error.cause from None
 
     def check_done(self) -> None:

@@ -6,11 +6,12 @@ import copy
 from typing import TypeVar
 
 from pgcrypt_proxy.errors import KeyNotLoaded
+from pgcrypt_proxy.session import opening
 from pgcrypt_proxy.session.transform import Values
 from pgcrypt_proxy.sql.plan import CopyPlan
 from pgcrypt_proxy.sql.tenants import copied_type
 from pgcrypt_proxy.wire.copy_binary import BinaryReplacer
-from pgcrypt_proxy.wire.copy_format import Action, Actions, CopyKind
+from pgcrypt_proxy.wire.copy_format import Action, Actions, BadField, CopyKind
 from pgcrypt_proxy.wire.copy_lines import LineReplacer
 
 Replacer = TypeVar("Replacer", bound=LineReplacer | BinaryReplacer)
@@ -58,3 +59,21 @@ def copy_of(replacer: Replacer) -> Replacer:
     made = copy.copy(replacer)
     made._pending = copy.copy(replacer._pending)
     return made
+
+
+def further_keys(replacer: Replacer, run: bytes, at: int) -> set[int]:
+    """The keys that the CopyData messages from `at` on ask for, each of them a row: all at once, not one by one."""
+    found: set[int] = set()
+    probe = copy_of(replacer)
+    while at < len(run) and len(found) < opening.MAX_KEYS_AHEAD:
+        end = at + 1 + int.from_bytes(run[at + 1 : at + 5])
+        before = copy_of(probe)
+        try:
+            probe.feed(run[at + 5 : end])
+        except BadField as error:
+            if not isinstance(error.cause, KeyNotLoaded):
+                break  # which is said when it is that row's turn
+            found |= error.cause.key_ids
+            probe = before
+        at = end
+    return found

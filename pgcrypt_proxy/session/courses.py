@@ -14,16 +14,16 @@ from typing import Any
 
 from pgcrypt_proxy import fast
 from pgcrypt_proxy.session.binders import Binder, binder
-from pgcrypt_proxy.session.link import Link
+from pgcrypt_proxy.session.link import Link, Work
 from pgcrypt_proxy.session.opening import RowOpener
 from pgcrypt_proxy.session.parameters import passes_bind
 from pgcrypt_proxy.session.results import Result
 from pgcrypt_proxy.session.statements import MAX_NAMES, Statement
 from pgcrypt_proxy.session.swaps import Swaps
-from pgcrypt_proxy.sql.plan import Plan
+from pgcrypt_proxy.sql.plan import Plan, StatementPlan
 
 #: Kinds of courses; the numbers are course.h's.
-BIND, PARSE, QUERY = 0, 1, 2
+BIND, PARSE, QUERY, HANDED = 0, 1, 2, 3
 MAX_ROUTES = 1000
 #: Texts that carry their values are seldom sent again.
 MAX_TEXTS = 256
@@ -46,7 +46,7 @@ def is_straight(sql: str, plan: Plan) -> bool:
         return False
     if plan.of_tenants or plan.needs_tenant:
         return False  # their keys may have to be fetched
-    return not any(s.is_ddl or s.changes_settings or s.copy for s in plan.statements)
+    return not any(s.is_ddl or s.changes_settings or s.copy or s.command_tag for s in plan.statements)
 
 
 class Courses:
@@ -60,6 +60,8 @@ class Courses:
         self._epoch = 0
         self._openers: dict[int, tuple[RowOpener, Any]] = {}
         self._binders: list[Binder] = []
+        self._answered: dict[int, tuple[tuple[StatementPlan, ...], Any]] = {}
+        self._once: set[int] = set()  # hashes of Queries that came once
 
     # -- what is known
 
@@ -79,12 +81,39 @@ class Courses:
         self.note_described(route, key, shown, result, opener)
 
     def note_query(self, key: bytes, sql: str, plan: Plan) -> None:
-        """A Query of certain meaning is sent; `key` is all of it behind its length."""
-        if self.native is None or len(key) > MAX_TEXT_BYTES or not plan.is_untouched or not is_straight(sql, plan):
+        """A Query of certain meaning is sent; `key` is all of it behind its length. Known from the second time on."""
+        if self.native is None or len(key) > MAX_TEXT_BYTES or not plan.is_untouched:
+            return
+        mark = hash(key)
+        if mark not in self._once:
+            if len(self._once) >= MAX_TEXTS:
+                self._once.clear()
+            self._once.add(mark)
+            return
+        if not is_straight(sql, plan):
             return
         self._renew()
         if self.native.known(QUERY, key) is None:
             self.native.add(QUERY, key, self._route(plan, plan, None, None), MAX_TEXTS)
+
+    def hand_over(self, plan: Plan, sql: str, work: Work) -> bool:
+        """Whether compiled code waits for the answer to this Query, which is sent now.
+
+        Texts that carry their values differ, while what answers them does not: all of one template share a route.
+        """
+        if self.native is None or work.on_complete or len(plan.statements) != 1 or not self._is_quiet():
+            return False
+        self._renew()
+        known = self._answered.get(id(plan.statements))
+        if known is None:
+            if not is_straight(sql, plan):
+                return False
+            if len(self._answered) >= MAX_TEXTS:
+                self._answered.clear()
+            # By identity: the statements are kept alive with it.
+            known = self._answered[id(plan.statements)] = plan.statements, self._route(plan, plan, None, None)
+        work.route = known[1]
+        return bool(self.native.hand(work.route, work))
 
     def note_parse(self, key: bytes, statement: Statement, sent: bytes) -> None:
         """A Parse of certain meaning was `sent`, of the unnamed statement; `key` is the client's behind that name."""
@@ -132,6 +161,7 @@ class Courses:
             self.settle()
             self._openers.clear()
             self._binders.clear()
+            self._answered.clear()
             self._generation = self._link.generation
             self._epoch = self.native.renew()
 
@@ -172,6 +202,7 @@ class Courses:
             self.native.close()
             self._openers.clear()
             self._binders.clear()
+            self._answered.clear()
 
 
 def formats_key(codes: tuple[int, ...]) -> bytes:

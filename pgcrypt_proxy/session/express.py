@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from pgcrypt_proxy.errors import PgcryptError
-from pgcrypt_proxy.session.courses import BIND, PARSE, QUERY, Courses, formats_key, is_straight
+from pgcrypt_proxy.session.courses import HANDED, PARSE, QUERY, Courses, formats_key, is_straight
 from pgcrypt_proxy.session.from_backend import FromBackend
 from pgcrypt_proxy.session.from_frontend import PORTAL, FromFrontend
 from pgcrypt_proxy.session.link import Link, Work, course_of
@@ -191,7 +191,7 @@ class Express:
             return
         executions, batches, texts, idles, status, last, flight = done
         link = self._link
-        if executions:
+        if last is not None:
             link.executions += executions
             link.queue.batch += batches
             link.transaction_status = status
@@ -199,15 +199,15 @@ class Express:
             self._from_frontend.copies.may_copy = True
             self._settle(*last)
         if flight is not None:
-            texts += flight[0] != BIND
+            texts += flight[0] in (PARSE, QUERY)
             self._adopt(*flight)
         if texts:
             link.observer.statement("untouched", 0.0, texts)
 
-    def _settle(self, kind: int, route: Any, sent: bytes, is_described: bool, result: Result | None) -> None:
+    def _settle(self, kind: int, route: Any, sent: Any, is_described: bool, result: Result | None) -> None:
         """The last of the courses that are over: the unnamed portal is its, whatever it was before."""
         portals = self._link.portals.settled
-        if kind == QUERY:
+        if kind in (QUERY, HANDED):
             portals.pop(b"", None)
             return
         portal = Portal(route.statement, sent)
@@ -215,12 +215,15 @@ class Express:
             portal.described_in, portal.result = self._link.queue.batch - 1, result
         portals[b""] = portal
 
-    def _adopt(self, kind: int, route: Any, sent: bytes, is_described: bool, _result: None) -> None:
+    def _adopt(self, kind: int, route: Any, sent: Any, is_described: bool, _result: None) -> None:
         """One that was sent and has no answer yet."""
         link, statement = self._link, route.statement
+        if kind == HANDED:
+            self._from_frontend.await_answer(sent)
+            return
         if kind == QUERY:
-            self._from_frontend.expect_query(sent, Work(statement, route=route))
-            link.to_backend.clear()  # it was sent
+            link.executions += 1
+            self._from_frontend.await_answer(Work(statement, route=route))
             return
         portal = Portal(statement, sent)
         if kind != PARSE:

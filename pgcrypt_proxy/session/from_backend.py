@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pgcrypt_proxy.errors import BackendProtocolError, CatalogDrift, KeyNotLoaded, PgcryptError
+from pgcrypt_proxy.errors import BackendProtocolError, CatalogDrift, KeyNotLoaded, KeyUnavailable, PgcryptError
 from pgcrypt_proxy.session import copy, error_fields
 from pgcrypt_proxy.session.commands import RefreshCatalog
 from pgcrypt_proxy.session.courses import Courses
@@ -19,7 +19,7 @@ from pgcrypt_proxy.session.link import IDLE, Link, Work, course_of
 from pgcrypt_proxy.session.opening import RowOpener
 from pgcrypt_proxy.session.reply_queue import Answer, Expected, Request
 from pgcrypt_proxy.session.results import NO_PROTECTED_COLUMNS, Outputs, Result, drift, parameter_description
-from pgcrypt_proxy.session.tenants import ask_for_keys
+from pgcrypt_proxy.session.tenants import MAX_TRIES, ask_for_keys
 from pgcrypt_proxy.session.waiting import RowsWait
 from pgcrypt_proxy.wire.backend import CommandComplete, ErrorResponse, ParameterStatus, ReadyForQuery, error_response
 
@@ -48,6 +48,7 @@ class FromBackend:
         self._link = link
         self._courses = courses
         self._rest = b""  # rows that wait for keys of tenants
+        self._waited_for = self._waits = 0
         self._handlers: dict[int, Handler] = {
             ord("1"): self.on_parse_complete,
             ord("t"): self.on_parameter_description,
@@ -66,7 +67,7 @@ class FromBackend:
         """Deal with all complete messages that came."""
         link = self._link
         link.queue.unfold(course_of)
-        while not link.is_closed and Side.BACKEND not in link.awaiting_keys:
+        while not (link.is_closed or (link.awaiting_keys and Side.BACKEND in link.awaiting_keys)):
             head = link.queue.head
             if head is not None and head.work.copy_out is not None:
                 run, count = self._take_run(COPY_DATA)
@@ -75,6 +76,8 @@ class FromBackend:
                         head.work.copy_out.open(run, link.to_frontend)
                     except RowsWait as rows:
                         self._await_keys(rows)
+                    else:
+                        self._note_opened()
                     continue
             elif head is not None and head.request in _ROWS and head.answer is Answer.FORWARD and self._take_rows(head):
                 continue
@@ -103,8 +106,17 @@ class FromBackend:
         error = link.key_errors.pop(Side.BACKEND, None)
         if error is not None:
             raise error
+        self._waits = self._waits + 1 if len(rows.rest) == self._waited_for else 1
+        self._waited_for = len(rows.rest)
+        if self._waits > MAX_TRIES:
+            raise KeyUnavailable("the data encryption keys of tenants do not stay in memory until they are used")
         self._rest = rows.rest
         ask_for_keys(link, Side.BACKEND, KeyNotLoaded(key_ids=rows.key_ids))
+
+    def _note_opened(self) -> None:
+        """The keys that were waited for have served; what could not be had was not needed after all."""
+        self._waits = 0
+        self._link.key_errors.pop(Side.BACKEND, None)
 
     def _part_of_long_row(self) -> bytes:
         backend = self._link.backend
@@ -332,7 +344,8 @@ class FromBackend:
         except RowsWait as rows:
             self._await_keys(rows)
         else:
-            link.key_errors.pop(Side.BACKEND, None)
+            if self._waits:
+                self._note_opened()
         return True
 
     def _result(self, entry: Expected[Work]) -> Result | None:

@@ -19,7 +19,7 @@ from pgcrypt_proxy.session.parameters import passes_bind, rewritten_bind, upstre
 from pgcrypt_proxy.session.planning import Planned, Planning
 from pgcrypt_proxy.session.prepared import PreparedBySql, Text
 from pgcrypt_proxy.session.question import Hold
-from pgcrypt_proxy.session.reply_queue import Answer, Request
+from pgcrypt_proxy.session.reply_queue import Answer, Expected, Request
 from pgcrypt_proxy.session.statements import (
     MAX_KEPT_BIND_BYTES,
     NEVER_PREPARED,
@@ -120,9 +120,13 @@ class FromFrontend:
         link.note_settings(plan)
         link.note_shape(plan)
         self._swaps.note_sent(plan)
-        self.expect_query(raw, work)
         if text.planned.is_certain:
             self._courses.note_query(raw[5:], text.planned.sql, plan)
+            if self._courses.hand_over(plan, text.planned.sql, work):
+                link.executions += 1
+                link.to_backend.append(raw)
+                return
+        self.expect_query(raw, work)
 
     def _prepared_for_tenants(self, plan: Plan) -> str | None:
         """Whatever the text's own values need of tenants and their keys; the session's tenant. Raises Hold."""
@@ -145,12 +149,17 @@ class FromFrontend:
 
     def expect_query(self, raw: bytes, work: Work, error: PgcryptError | None = None) -> None:
         """A Query takes away the unnamed statement and the unnamed portal, whether or not it fails."""
+        answer = Answer.FORWARD if error is None else Answer.REPLACE
+        self._link.executions += 1
+        self.await_answer(work, answer, error)
+        self._link.to_backend.append(raw)
+
+    def await_answer(self, work: Work, answer: Answer = Answer.FORWARD, error: PgcryptError | None = None) -> None:
+        """Note a Query that is, or was, sent."""
         link = self._link
         batch = link.queue.batch
         work.changes = (link.statements.change(b"", None, batch), link.portals.change(b"", None, batch))
-        answer = Answer.FORWARD if error is None else Answer.REPLACE
-        link.executions += 1
-        link.expect(raw, Request.QUERY, work, answer, error)
+        link.queue.add(Expected(Request.QUERY, work, answer, error))
 
     # -- extended query
 

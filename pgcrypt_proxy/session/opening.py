@@ -26,6 +26,8 @@ from pgcrypt_proxy.wire import rows
 MAX_REMEMBERED = 64
 #: Rows that compiled code may leave to Python one after the other before the rest of their run is Python's, too.
 MAX_LEFT = 8
+#: Keys of tenants that are asked for at once; far fewer than are kept.
+MAX_KEYS_AHEAD = 1000
 
 RAW, ISO_DATE, CONVERT = 0, 8, 9
 #: How compiled code writes a type in text; the numbers are native.c's. Any other type is converted by its codec.
@@ -87,9 +89,9 @@ class RowOpener:
 
     def _further_keys(self, run: bytes, at: int) -> set[int]:
         """The keys that rows behind the first that waits will ask for: all at once, not one by one."""
-        found: set[int] = set()
+        found: set[int] = set()  # not more than can be there at once
         places = [n for n, column in enumerate(self.outputs) if column is not None and column.tenant is not None]
-        while at < len(run):
+        while at < len(run) and len(found) < MAX_KEYS_AHEAD:
             end = at + 1 + int.from_bytes(run[at + 1 : at + 5])
             fields = rows.split(run[at + 5 : end])
             for number in places:

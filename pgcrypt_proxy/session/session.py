@@ -161,7 +161,7 @@ class Session:
     @property
     def is_holding_backend(self) -> bool:
         """Whether the server's messages wait in the buffer, for keys of tenants."""
-        return Side.BACKEND in self._link.awaiting_keys
+        return bool(self._link.awaiting_keys) and Side.BACKEND in self._link.awaiting_keys
 
     @property
     def is_idle(self) -> bool:
@@ -320,6 +320,7 @@ class Session:
     def _end_input(self) -> None:
         """All that the application has sent was dealt with, and nothing more comes."""
         link = self._link
+        self._express.leave()
         if link.queue.is_copying_in or link.frontend.is_in_parts:
             link.terminate(None)  # its data are not complete: the server learns it by the end of the connection
         else:

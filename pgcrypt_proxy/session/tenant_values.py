@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable
+from functools import partial
 
 from pgcrypt_proxy.errors import InvalidValue, KeyUnavailable, WrongTenant
 from pgcrypt_proxy.session.encodings import ClientEncoding
 from pgcrypt_proxy.sql.catalog import ProtectedColumn
-from pgcrypt_proxy.sql.tenant_values import TenantFrom, TenantLiteral, TenantParameter, are_relatives
+from pgcrypt_proxy.sql.tenant_values import TenantElements, TenantFrom, TenantLiteral, TenantParameter, are_relatives
 from pgcrypt_proxy.sql.tenants import no_tenant
-from pgcrypt_proxy.values import casts, codec
+from pgcrypt_proxy.values import arrays, casts, codec
 from pgcrypt_proxy.values.settings import TextSettings
-from pgcrypt_proxy.values.types import UNKNOWN_OID, LogicalType, type_by_oid
+from pgcrypt_proxy.values.types import UNKNOWN_OID, LogicalType, element_of, type_by_oid
 
 MAX_TENANT_BYTES = 200
 #: No value of a tenant's column is written differently under other settings.
@@ -40,6 +41,9 @@ class Tenants:
     def __init__(self) -> None:
         self.session: str | None = None
         self.parameters: dict[TenantParameter, str | None] = {}
+        #: of an array parameter's elements, and which of them is sealed now
+        self.elements: dict[TenantElements, list[str | None]] = {}
+        self.element = 0
         self.row: bytes | None = None
         self._read_row: Callable[[bytes], str] | None = None
         self._last_row: tuple[bytes, str] | None = None
@@ -55,6 +59,9 @@ class Tenants:
             if where not in self.parameters:
                 raise KeyUnavailable("the tenant of a value is not known")  # and it is not sealed for anybody
             found = self.parameters[where]
+        elif isinstance(where, TenantElements):
+            names = self.elements.get(where, [])
+            found = names[self.element] if self.element < len(names) else None
         elif where is TenantFrom.ROW:
             found = self._of_row()
         elif where is TenantFrom.SESSION:
@@ -70,23 +77,23 @@ class Tenants:
         if value is None:
             self.parameters[where] = None
             return
-        given = where.cast or where.type
-        if oid not in (0, UNKNOWN_OID):
-            declared = type_by_oid(oid)
-            if declared is None or not are_relatives(declared, where.type):
-                raise InvalidValue(
-                    "the parameter that names the tenant has another type than its column",
-                    hint="Declare the parameter with the column's type, or leave its type open.",
-                    sqlstate="42804",
-                )
-            given = declared
+        given = _given(where, oid, type_by_oid)
         if format_code == 1:
             data = codec.from_binary(given, self._utf8(given, value))
         else:
             data = codec.from_text(given, self._utf8(None, value), _SETTINGS)
-        if given.name != where.type.name:
-            data = casts.convert(given, where.type.base, data)
-        self.parameters[where] = _named(where.type.base, data)
+        self.parameters[where] = _converted(given, where.type, data)
+
+    def read_elements(self, where: TenantElements, value: bytes | None, oid: int, format_code: int) -> None:
+        """The same for the elements of an array."""
+        given = _given(where, oid, element_of)
+        if value is None:
+            items: list[bytes | None] = []
+        elif format_code == 1:
+            items = arrays.from_binary(given, value, partial(self._utf8, given))
+        else:
+            items = arrays.from_text(given, self._utf8(None, value), _SETTINGS)
+        self.elements[where] = [None if item is None else _converted(given, where.type, item) for item in items]
 
     def _utf8(self, given: LogicalType | None, value: bytes) -> bytes:
         encoding = self.encoding() if self.encoding is not None else None
@@ -115,6 +122,27 @@ class Tenants:
         if self._last_row is None or self._last_row[0] != self.row:
             self._last_row = self.row, self._read_row(self.row)
         return self._last_row[1]
+
+
+def _given(
+    where: TenantParameter | TenantElements, oid: int, type_of: Callable[[int], LogicalType | None]
+) -> LogicalType:
+    """The type that a parameter (of its elements, for an array) has. Raises InvalidValue for one that is of no use."""
+    if oid in (0, UNKNOWN_OID):
+        return where.cast or where.type.base
+    declared = type_of(oid)
+    if declared is None or not are_relatives(declared, where.type):
+        raise InvalidValue(
+            "the parameter that names the tenant has another type than its column",
+            hint="Declare the parameter with the column's type, or leave its type open.",
+            sqlstate="42804",
+        )
+    return declared
+
+
+def _converted(given: LogicalType, type_: LogicalType, data: bytes) -> str:
+    """The name that a value of the one type is in a column of the other."""
+    return _named(type_.base, data if given.name == type_.name else casts.convert(given, type_.base, data))
 
 
 def _named(type_: LogicalType, data: bytes) -> str:

@@ -10,7 +10,7 @@ meanwhile.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from pgcrypt_proxy.errors import KeyNotLoaded, KeyUnavailable, Refusal, WrongTenant
 from pgcrypt_proxy.policy.model import TENANT_SETTING
@@ -21,9 +21,8 @@ from pgcrypt_proxy.session.question import Hold, Question
 from pgcrypt_proxy.session.reply_queue import Request
 from pgcrypt_proxy.session.statements import RESERVED_PREFIX, Statement
 from pgcrypt_proxy.session.tenant_values import checked
-from pgcrypt_proxy.sql.catalog import ProtectedColumn
 from pgcrypt_proxy.sql.plan import LiteralSlot, Plan
-from pgcrypt_proxy.sql.tenant_values import TenantParameter
+from pgcrypt_proxy.sql.tenant_values import TenantElements, TenantParameter
 from pgcrypt_proxy.wire.frontend import Bind, Close, Execute, Parse
 from pgcrypt_proxy.wire.rows import split
 
@@ -75,6 +74,10 @@ class SessionTenant:
         self._question = None
         self._tries = 0
 
+    def note_progress(self) -> None:
+        """The keys that were asked for have served."""
+        self._tries = 0
+
     # -- before a statement is sent
 
     def for_text(self, plan: Plan) -> str | None:
@@ -84,8 +87,10 @@ class SessionTenant:
         """
         tenant = self.required(plan) if plan.needs_tenant else None
         if plan.seals_of_tenants:
+            tenants = self._link.values.tenants
             slots = [piece for piece in plan.pieces if isinstance(piece, LiteralSlot) and piece.text is not None]
-            self._await_keys(slot.column for slot in slots if not slot.use.is_compared)
+            sealed = [slot.column for slot in slots if slot.column.tenant is not None and not slot.use.is_compared]
+            self._await_keys((column.data_class, tenants.of(column)) for column in sealed)
         return tenant
 
     def for_bind(self, raw: bytes, statement: Statement) -> str | None:
@@ -100,8 +105,7 @@ class SessionTenant:
             )
         if plan.seals_of_tenants:
             bind = Bind.decode(raw)
-            columns = _read_parameters(link, bind, statement)
-            self._await_keys(columns)
+            self._await_keys(_read_parameters(link, bind, statement))
         return tenant
 
     def check_execute(self, plan: Plan, bound: str | None) -> str | None:
@@ -158,13 +162,11 @@ class SessionTenant:
 
     # -- keys
 
-    def _await_keys(self, columns: Iterable[ProtectedColumn]) -> None:
+    def _await_keys(self, names: Iterable[tuple[str, str]]) -> None:
+        """`names` are the data class and the tenant of each value."""
         wanted: Seals = {}
-        tenants = self._link.values.tenants
-        for column in columns:
-            if column.tenant is not None:
-                named = column.data_class, tenants.of(column)
-                wanted[named] = wanted.get(named, 0) + 1
+        for named in names:
+            wanted[named] = wanted.get(named, 0) + 1
         self.await_seals(wanted)
 
     def await_seals(self, wanted: Mapping[tuple[str, str], int]) -> None:
@@ -174,7 +176,14 @@ class SessionTenant:
         """
         link = self._link
         error = link.key_errors.pop(Side.FRONTEND, None)
-        missing = link.values.keyring.tenants.missing(wanted)
+        keys = link.values.keyring.tenants
+        if len(wanted) > keys.max_keys // 2:
+            raise Refusal(
+                f"the statement writes values of more than {keys.max_keys // 2:,} tenants at once",
+                hint="Write fewer rows at once, or use COPY.",
+                sqlstate="54000",
+            )
+        missing = keys.missing(wanted)
         if not missing:
             self._tries = 0
             return
@@ -204,26 +213,28 @@ def ask_for_keys(link: Link, side: Side, wanted: KeyNotLoaded) -> None:
     link.commands.append(FetchKeys(side, wanted))
 
 
-def _read_parameters(link: Link, bind: Bind, statement: Statement) -> list[ProtectedColumn]:
-    """Note whose the values of a Bind are; the columns that get a value, once for each."""
+def _read_parameters(link: Link, bind: Bind, statement: Statement) -> Iterator[tuple[str, str]]:
+    """Note whose the values of a Bind are; the data class and tenant of each that is to be sealed."""
     tenants, declared = link.values.tenants, statement.parameter_type_oids
     tenants.parameters.clear()
+    tenants.elements.clear()
     codes, count = bind.parameter_format_codes, len(bind.parameters)
-    if len(codes) > 1 and len(codes) != count:
-        return []  # which is said where values are sealed
-    columns = []
     for use in statement.plan.parameters:
-        column = use.column
-        if column is None or column.tenant is None or use.use.is_compared or use.client_index >= count:
+        column, value = use.column, None
+        if column is None or column.tenant is None or use.use.is_compared:
             continue
-        value = column.tenant_value
-        if isinstance(value, TenantParameter) and value not in tenants.parameters:
-            index = value.client_index
-            if index >= count:
-                return []
+        where = column.tenant_value
+        if isinstance(where, TenantParameter | TenantElements):
+            index = where.client_index
+            if max(index, use.client_index) >= count or (len(codes) > 1 and len(codes) != count):
+                return  # which is said where values are sealed
+            value, oid = bind.parameters[index], declared[index] if index < len(declared) else 0
             code = 0 if not codes else codes[0] if len(codes) == 1 else codes[index]
-            oid = declared[index] if index < len(declared) else 0
-            tenants.read_parameter(value, bind.parameters[index], oid, code)
-        if bind.parameters[use.client_index] is not None:
-            columns.append(column)
-    return columns
+            if isinstance(where, TenantElements):
+                tenants.read_elements(where, value, oid, code)
+                yield from ((column.data_class, name) for name in tenants.elements[where] if name is not None)
+                continue
+            if where not in tenants.parameters:
+                tenants.read_parameter(where, value, oid, code)
+        if use.client_index < count and bind.parameters[use.client_index] is not None:
+            yield column.data_class, tenants.of(column)

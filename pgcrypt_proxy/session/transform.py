@@ -81,7 +81,11 @@ class Values:
                 value = self.encoding.to_utf8(value)
             if use.use.is_array:
                 items = self._read_array(source, value, format_code)
-                return arrays.bytea_array([self._element(use.use, column, source, use.cast, item) for item in items])
+                made = []
+                for number, item in enumerate(items):
+                    self.tenants.element = number
+                    made.append(self._element(use.use, column, source, use.cast, item))
+                return arrays.bytea_array(made)
             data = self._read(source, value, format_code)
             return self._made(use.use, column, source, use.cast, data)
         except PgcryptError as error:

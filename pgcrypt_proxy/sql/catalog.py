@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from pgcrypt_proxy.policy.model import TenantRule
-from pgcrypt_proxy.sql.tenant_values import TenantValue
+from pgcrypt_proxy.sql.tenant_values import TenantValue, is_tenant_type
 from pgcrypt_proxy.values.database_types import NO_TYPES, DatabaseTypes
-from pgcrypt_proxy.values.types import LogicalType
+from pgcrypt_proxy.values.types import LogicalType, type_by_oid
 
 #: A column that is being filled beside another, whose place it will take, is named so, and by that column's id.
 HIDDEN_PREFIX = "pgcrypt_next_"
@@ -233,7 +233,7 @@ class Catalog:
             if not waiting.relation_oid:
                 by_table.setdefault((schema, table), []).append(waiting)
         for found in relations:
-            relation = _with_absent(found, by_table.get((found.schema, found.name), ()))
+            relation = _with_tenants(_with_absent(found, by_table.get((found.schema, found.name), ())))
             by_oid[relation.oid] = relation
             by_name.setdefault(relation.name, []).append(relation)
             if relation.is_sensitive:
@@ -299,3 +299,19 @@ def _with_absent(relation: Relation, waiting: Iterable[ProtectedColumn]) -> Rela
     names = {column.name for column in relation.columns}
     absent = tuple(column for column in waiting if column.name not in names)
     return relation if absent == relation.absent else replace(relation, absent=absent)
+
+
+def _with_tenants(relation: Relation) -> Relation:
+    """Of a table the columns that name tenants have the types that are in the table, however that came to be known."""
+    if relation.kind not in "rp" or not any(c.protected and c.protected.has_tenant_column for c in relation.columns):
+        return relation
+    types = {column.name: type_by_oid(column.type_oid) for column in relation.columns}
+    columns = []
+    for column in relation.columns:
+        found = column.protected
+        if found is not None and found.tenant is not None and found.tenant.column:
+            type_ = types.get(found.tenant.column)
+            found = replace(found, tenant_type=type_ if is_tenant_type(type_) else None)
+            column = replace(column, protected=found)
+        columns.append(column)
+    return replace(relation, columns=tuple(columns))

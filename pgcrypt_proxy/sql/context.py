@@ -17,7 +17,7 @@ from pgcrypt_proxy.sql.operands import Operand
 from pgcrypt_proxy.sql.parse import Node, ParsedText
 from pgcrypt_proxy.sql.plan import ELEMENT_USES, LiteralSlot, ParameterUse, Use
 from pgcrypt_proxy.sql.scope import Scope, ScopeColumn, quote
-from pgcrypt_proxy.sql.tenant_values import TenantFrom, TenantParameter
+from pgcrypt_proxy.sql.tenant_values import TenantElements, TenantFrom, TenantParameter
 from pgcrypt_proxy.values import casts
 
 Outputs = list[ScopeColumn] | None
@@ -167,7 +167,7 @@ class Context:
         if compared and casts.meet(column.type, compared) and not casts.is_comparable(column.type, compared):
             raise refuse.operand_form(column, operand.start + 1)
         if column.tenant is not None and not use.is_compared:
-            column = self._of_tenant(operand, column)
+            column = self._of_tenant(operand, use, column)
         if operand.parameter is None:
             start = operand.start + 1
             return LiteralSlot(operand.text, use, column, operand.cast, start, operand.default, at=operand.at)
@@ -176,7 +176,7 @@ class Context:
             self.uses.append(made)
         return ParameterPiece(made)
 
-    def _of_tenant(self, operand: Operand, column: ProtectedColumn) -> ProtectedColumn:
+    def _of_tenant(self, operand: Operand, use: Use, column: ProtectedColumn) -> ProtectedColumn:
         """The column bound to whose value `operand` is. Raises Refusal when nobody knows."""
         if operand.is_null:
             return column
@@ -184,9 +184,10 @@ class Context:
         if column.is_of_session:
             self.needs_tenant = True
             return replace(column, tenant_value=TenantFrom.SESSION)
-        if column.tenant_value is None:
+        is_of_elements = isinstance(column.tenant_value, TenantElements)
+        if column.tenant_value is None or is_of_elements != (use is Use.SEAL_ARRAY):
             raise refuse.unknown_tenant(column, operand.start + 1)
-        if operand.parameter is None and isinstance(column.tenant_value, TenantParameter):
+        if operand.parameter is None and isinstance(column.tenant_value, TenantParameter | TenantElements):
             raise refuse.literal_of_tenant(column, operand.start + 1)  # it would be sealed before the tenant is known
         return column
 

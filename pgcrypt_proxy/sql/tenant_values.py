@@ -46,6 +46,15 @@ class TenantRows:
     values: tuple[TenantParameter | TenantLiteral | None, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class TenantElements:
+    """The client's parameter `client_index`, an array beside another: each element names the tenant of one of that."""
+
+    client_index: int
+    type: LogicalType
+    cast: LogicalType | None = None
+
+
 class TenantFrom(Enum):
     """A tenant that does not stand in the statement."""
 
@@ -53,4 +62,4 @@ class TenantFrom(Enum):
     ROW = "row"  # of COPY data
 
 
-TenantValue = TenantParameter | TenantLiteral | TenantRows | TenantFrom
+TenantValue = TenantParameter | TenantLiteral | TenantRows | TenantElements | TenantFrom

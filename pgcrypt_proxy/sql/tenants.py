@@ -19,7 +19,14 @@ from pgcrypt_proxy.sql.operands import NotAnOperand, Operand
 from pgcrypt_proxy.sql.parse import Node
 from pgcrypt_proxy.sql.references import column_names, names_of
 from pgcrypt_proxy.sql.scope import Scope, ScopeColumn, Source
-from pgcrypt_proxy.sql.tenant_values import TenantLiteral, TenantParameter, TenantRows, TenantValue, are_relatives
+from pgcrypt_proxy.sql.tenant_values import (
+    TenantElements,
+    TenantLiteral,
+    TenantParameter,
+    TenantRows,
+    TenantValue,
+    are_relatives,
+)
 from pgcrypt_proxy.values.types import LogicalType, type_by_name
 
 _TEXT = type_by_name("text")
@@ -82,7 +89,36 @@ def bind_outputs(context: Context, query: Node, outputs: Outputs, columns: Colum
                 continue
             values = tuple(_of_node_of_values(context, node, owner) for node in rows.nodes)
             made[number] = bound(column, TenantRows(values))
+    elif value is None and _is_of_arrays(query):
+        elements = _elements(context, outputs[at], owner)
+        tenants_feed = outputs[at].feed
+        rows_scope = tenants_feed.scope if tenants_feed is not None else None
+        for number, column in enumerate(columns):
+            given = outputs[number].feed if number < len(outputs) else None
+            if given is not None and given.is_array and elements is not None and given.scope is rows_scope:
+                made[number] = bound(column, elements)
     return made
+
+
+def _is_of_arrays(query: Node) -> bool:
+    """Whether the rows are those of one unnest() in FROM."""
+    items = query.get("fromClause", [])
+    return len(items) == 1 and "RangeFunction" in items[0] and query.get("op", "SETOP_NONE") == "SETOP_NONE"
+
+
+def _elements(context: Context, output: ScopeColumn, owner: ProtectedColumn) -> TenantElements | None:
+    """The array parameter that such a column comes from."""
+    feed, type_ = output.feed, owner.tenant_type
+    if feed is None or not feed.is_array or feed.parts or len(feed.nodes) != 1 or type_ is None:
+        return None
+    try:
+        operand = operands.read(feed.nodes[0], context.text)
+    except NotAnOperand:
+        return None
+    cast = operand.cast
+    if operand.parameter is None or (cast is not None and not (operand.is_array and _is_taken(cast, type_))):
+        return None
+    return TenantElements(operand.parameter - 1, type_, cast)
 
 
 def _keeps_value(context: Context, output: ScopeColumn, owner: ProtectedColumn) -> bool:

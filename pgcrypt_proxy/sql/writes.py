@@ -68,6 +68,8 @@ def _insert(context: Context, tree: Node, scope: Scope) -> Outputs:
     value_scope = Scope(scope.parent, ctes=scope.ctes)
     relation, source = _target(context, tree["relation"], scope)
     columns = _insert_columns(context, tree, relation)
+    if columns is not None and tree.get("override") == "OVERRIDING_USER_VALUE":
+        columns.tenant_at = None  # an identity column takes another value than the statement's
     query = tree.get("selectStmt", {}).get("SelectStmt")
     rows: list[TenantValue | None] = []
     if query is not None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conformance import docs
 from tests.conformance.judge import is_ordered, judge
-from tests.conformance.shapes import Shape, Variant, read
+from tests.conformance.shapes import Shape, Variant, read, selected
 from tests.conftest import NOT_APPLICABLE
 from tests.helpers.twins import Twins
 
@@ -27,6 +27,13 @@ def test_conformance(twins: Twins, shape: Shape, variant: Variant) -> None:
 def test_there_are_cases() -> None:
     assert len({str(shape) for shape, _ in CASES}) >= 230
     assert len(CASES) >= 1500
+
+
+def test_a_thin_run_has_every_shape_and_every_way_of_every_file() -> None:
+    thin = list(selected(read()))
+    assert {str(shape) for shape, _ in thin} == {str(shape) for shape, _ in CASES}
+    assert {(shape.path, variant) for shape, variant in thin} == {(shape.path, variant) for shape, variant in CASES}
+    assert len(thin) < len(CASES) / 3
 
 
 def test_the_page_says_what_is_tested() -> None:

@@ -14,6 +14,8 @@ from pgcrypt_proxy.demo import scenario
 from tests.helpers.proxies import sealed_demo
 from tests.helpers.servers import PostgresServer
 
+pytestmark = pytest.mark.one_server
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "applications.md"
 _ROW = re.compile(r"\| `(?P<shape>.+)` \| (?P<outcome>supported|refused: .+) \|")

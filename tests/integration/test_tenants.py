@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -12,7 +14,7 @@ import sqlalchemy
 from psycopg import errors
 
 from pgcrypt_proxy.server.run import start
-from tests.helpers.proxies import ProtectedDatabase, protected, settings_for
+from tests.helpers.proxies import ProtectedDatabase, awaited, protected, settings_for
 from tests.helpers.servers import PostgresServer
 
 SCHEMA = """
@@ -103,6 +105,7 @@ REFUSED: list[tuple[str, list[Any], str]] = [
     ("INSERT INTO events (id, payload) VALUES (1, %s)", ["x"], "0A000"),
     ("INSERT INTO events (id, tenant_id, payload) VALUES (1, DEFAULT, %s)", ["x"], "0A000"),
     ("INSERT INTO events (id, tenant_id, payload) VALUES (1, lower(%s), %s)", ["acme", "x"], "0A000"),
+    ("INSERT INTO events (id, tenant_id, payload) OVERRIDING USER VALUE VALUES (1, 'acme', %s)", ["x"], "0A000"),
     ("INSERT INTO events (id, tenant_id, payload) VALUES (1, NULL, %s)", ["x"], "23502"),
     ("INSERT INTO events (id, tenant_id, payload) VALUES (1, %s, %s)", [None, "x"], "23502"),
     ("INSERT INTO events (id, tenant_id, payload) VALUES (1, %s, %s)", ["", "x"], "22023"),
@@ -220,6 +223,34 @@ def test_rows_of_values_in_from_are_of_their_tenants(tenants: ProtectedDatabase)
             with pytest.raises(errors.FeatureNotSupported):
                 connection.execute(wrong)
     assert owners(tenants, "events", "payload") == {1: "acme", 2: "bolt", 3: "acme"}
+
+
+@pytest.mark.parametrize("is_binary", [False, True])
+def test_elements_of_arrays_are_of_their_tenants(tenants: ProtectedDatabase, is_binary: bool) -> None:
+    """As Django writes many rows."""
+    marker = "%b" if is_binary else "%t"
+    markers = f"({marker})::integer[], ({marker})::text[], ({marker})::text[]"
+    insert = f"INSERT INTO events (id, tenant_id, payload) SELECT * FROM UNNEST({markers}) RETURNING id, payload"
+    with tenants.connect() as connection:
+        rows = connection.execute(insert, [[1, 2, 3, 4], ["acme", "bolt", None, "acme"], ["one", "two", None, "four"]])
+        assert rows.fetchall() == [(1, "one"), (2, "two"), (3, None), (4, "four")]
+        with pytest.raises(errors.NotNullViolation):
+            connection.execute(insert, [[5, 6], ["acme"], ["one", "two"]])
+        connection.execute(
+            f"INSERT INTO numbered SELECT * FROM UNNEST(({marker})::int[], ({marker})::int[], ({marker})::numeric[])",
+            [[1, 2], [7, 8], [Decimal("1.5"), Decimal("2.5")]],
+        )
+        for wrong in (
+            "INSERT INTO events (id, tenant_id, payload) SELECT u.a, w.b, u.c FROM UNNEST(%s::int[], %s::text[], %s::text[])"
+            " u (a, b, c), UNNEST(%s::int[], %s::text[], %s::text[]) w (a, b, c)",
+            "INSERT INTO events (id, tenant_id, payload) SELECT u.a, lower(u.b), u.c FROM UNNEST(%s::int[], %s::text[],"
+            " %s::text[]) u (a, b, c) WHERE 0 < ALL (ARRAY[%s]::int[]) AND %s::text[] IS NOT NULL AND %s::text[] IS NOT NULL",
+        ):
+            values = [[9], ["acme"], ["x"]] * 2
+            with pytest.raises(errors.FeatureNotSupported):
+                connection.execute(wrong, values)
+    assert owners(tenants, "events", "payload") == {1: "acme", 2: "bolt", 4: "acme"}
+    assert owners(tenants, "numbered", "amount") == {1: "7", 2: "8"}
 
 
 def test_sqlalchemy_inserts_many_rows(tenants: ProtectedDatabase) -> None:
@@ -384,6 +415,34 @@ def test_what_is_of_others_is_not_shown(tenants: ProtectedDatabase) -> None:
         assert caught.value.sqlstate == "42501"
 
 
+def test_copy_is_for_the_tenant_of_the_session(tenants: ProtectedDatabase) -> None:
+    with tenants.connect() as connection:
+        with pytest.raises(errors.InsufficientPrivilege, match=NOT_SET):
+            read(connection, "COPY (SELECT secret FROM jobs) TO STDOUT")
+        for tenant in ("acme", "bolt"):
+            with connection.transaction():
+                connection.execute(f"SET LOCAL pgcrypt.tenant = '{tenant}'")
+                number = 1 + (tenant == "bolt")
+                copied(connection, "COPY jobs FROM STDIN", f"{number}\tof {tenant}\n".encode())
+                text = read(connection, f"COPY (SELECT secret FROM jobs WHERE id = {number}) TO STDOUT")
+                assert text == f"of {tenant}\n".encode()
+    assert owners(tenants, "jobs", "secret") == {1: "acme", 2: "bolt"}
+
+
+def test_a_migration_makes_a_table_of_tenants(postgres: PostgresServer, tmp_path: Path) -> None:
+    columns = "{table: public.events, column: payload, type: text, tenant: {column: tenant_id}}"
+    with awaited(postgres, tmp_path, columns) as database, database.connect() as connection:
+        with connection.transaction():
+            connection.execute("CREATE TABLE events (id int PRIMARY KEY, payload text)")
+            with pytest.raises(errors.FeatureNotSupported), connection.transaction():
+                connection.execute("INSERT INTO events VALUES (1, 'x')")
+            connection.execute("ALTER TABLE events ADD COLUMN tenant_id text")
+            connection.execute("INSERT INTO events VALUES (1, 'x', 'acme')")
+        connection.execute("INSERT INTO events VALUES (2, %s, %s)", ["y", "bolt"])
+        assert connection.execute("SELECT payload FROM events ORDER BY id").fetchall() == [("x",), ("y",)]
+        assert owners(database, "events", "payload") == {1: "acme", 2: "bolt"}
+
+
 def test_a_cursor_opens_for_the_tenant_of_the_fetch(tenants: ProtectedDatabase) -> None:
     with tenants.connect() as connection:
         connection.execute("SET pgcrypt.tenant = 'acme'")
@@ -446,21 +505,43 @@ def test_keys_are_loaded_when_they_are_needed(postgres: PostgresServer, tenants:
     with tenants.connect() as connection:
         rows = "".join(f"{n}\tt{n}\tvalue {n}\t\n" for n in range(count))
         copied(connection, "COPY events FROM STDIN", rows.encode())
+    expected = b"".join(b"%d\tvalue %d\n" % (n, n) for n in range(count))
     running = start(settings_for(postgres, tenants.name, tenants.rules))
     try:
         with psycopg.connect(f"postgresql://postgres@127.0.0.1:{running.port}/{tenants.name}?sslmode=disable") as other:
+            assert read(other, "COPY (SELECT id, payload FROM events ORDER BY id) TO STDOUT") == expected
+            running.call(running.proxy.world.keyring.tenants.clear)
             assert other.execute("SELECT payload FROM events WHERE id = 5").fetchall() == [("value 5",)]
             found = other.execute("SELECT id, payload FROM events ORDER BY id").fetchall()
             assert found == [(n, f"value {n}") for n in range(count)]
             found = other.execute("SELECT id, payload FROM events ORDER BY id", binary=True).fetchall()
             assert found == [(n, f"value {n}") for n in range(count)]
-            text = read(other, "COPY (SELECT id, payload FROM events ORDER BY id) TO STDOUT")
-            assert text == b"".join(b"%d\tvalue %d\n" % (n, n) for n in range(count))
     finally:
         running.stop()
     with tenants.direct() as connection:
         made = connection.execute("SELECT tenant, count(*) FROM pgcrypt.keyring WHERE tenant LIKE 't%' GROUP BY 1")
         assert {number for _, number in made.fetchall()} == {1}
+
+
+def test_copy_takes_more_tenants_than_are_kept_at_once(
+    tenants: ProtectedDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = tenants.running.proxy.world.keyring.tenants
+    monkeypatch.setattr(keys, "max_keys", 40)
+    monkeypatch.setattr("pgcrypt_proxy.session.copy.STRETCH_BYTES", 100)
+    monkeypatch.setattr("pgcrypt_proxy.session.opening.MAX_KEYS_AHEAD", 10)
+    with tenants.connect() as connection:
+        rows = "".join(f"{n}\tm{n % 90}\tv{n}\t\n" for n in range(300))
+        copied(connection, "COPY events FROM STDIN", rows.encode())
+        found = connection.execute("SELECT id, payload FROM events ORDER BY id").fetchall()
+        assert found == [(n, f"v{n}") for n in range(300)]
+        assert read(connection, "COPY events TO STDOUT (FORMAT csv)").count(b"\n") == 300
+        values = [value for n in range(400, 430) for value in (n, f"m{n}", "x")]
+        insert = "INSERT INTO events (id, tenant_id, payload) VALUES " + ", ".join(["(%s, %s, %s)"] * 30)
+        with pytest.raises(errors.ProgramLimitExceeded, match="more than 20 tenants at once"):
+            connection.execute(insert, values)
+    assert len(keys) <= 40
+    assert owners(tenants, "events", "payload") == {n: f"m{n % 90}" for n in range(300)}
 
 
 def test_two_proxies_make_one_key(postgres: PostgresServer, tenants: ProtectedDatabase) -> None:

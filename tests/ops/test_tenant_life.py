@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from pgcrypt_proxy.crypto.providers.file import FileProvider
-from pgcrypt_proxy.errors import ConfigError, KeyUnavailable
-from pgcrypt_proxy.ops import audit, catalog_loader, erasure, key_usage, open_one
+from pgcrypt_proxy.errors import ConfigError, KeyUnavailable, PolicyError
+from pgcrypt_proxy.ops import audit, catalog_loader, catalog_queries, catalog_rules, erasure, key_usage, open_one
 from pgcrypt_proxy.ops.connect import connect
 from pgcrypt_proxy.ops.install import install
 from pgcrypt_proxy.ops.key_rotation import rotate_deks
@@ -125,10 +125,13 @@ def test_a_rule_must_say_what_the_column_was_sealed_by(prepared, rule) -> None:
     connection, store, policy = prepared
     protect(connection, store, policy.rules[0], Options())
     other = replace(policy, rules=(replace(policy.rules[0], tenant=None), policy.rules[1]))
-    with pytest.raises(Exception, match=r"sealed with tenant {column: tenant_id}, the rule says none"):
+    with pytest.raises(PolicyError, match=r"sealed with tenant {column: tenant_id}, the rule says none"):
         catalog_loader.load(connection, other)
     connection.execute("ALTER TABLE events RENAME tenant_id TO owner")
-    with pytest.raises(Exception, match="has no column tenant_id, which is to name the tenants"):
+    (missing,) = catalog_rules.join(policy, catalog_queries.fetch(connection)).absent
+    assert "has no column tenant_id, which is to name the tenants" in missing
+    connection.execute("ALTER TABLE events ADD COLUMN tenant_id float8")
+    with pytest.raises(PolicyError, match="cannot name tenants: its type must be text"):
         catalog_loader.load(connection, policy)
 
 

@@ -54,6 +54,8 @@ PREPARE, FORGET, FORGET_ALL = "PREPARE s AS " + PLAIN, "DEALLOCATE s", "DEALLOCA
 PLANS = {
     READ: Plan(False, (StatementPlan(False, outputs=(None, EMAIL)),), (READ,), (), (ParameterUse(0, Use.PASS),), 1),
     STORE: storing(),
+    PLAIN: Plan(True, (StatementPlan(),)),
+    BEGIN: Plan(True, (StatementPlan(),)),
     SET: Plan(True, (StatementPlan(changes_settings=True),)),
     COMMIT: Plan(True, (StatementPlan(ends_transaction=True),)),
     TABLE: Plan(True, (StatementPlan(is_ddl=True),)),
@@ -298,6 +300,7 @@ def test_the_course_has_the_effects_of_the_handlers(rng: Random) -> None:
     known = PLANS if rng.random() < 0.5 else {text: plan for text, plan in PLANS.items() if text not in (READ, STORE)}
     plays = [talk(known), talk(known), talk(known)]
     plays[1].session._express = Never()  # type: ignore[assignment]
+    plays[1].session._courses.native = None
     compiled = Compiled(plays[2])
     server = Server(rng)
     version = 1

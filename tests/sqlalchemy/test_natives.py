@@ -17,6 +17,8 @@ from tests.drivers.kinds import KINDS, Kind
 from tests.helpers.proxies import ProtectedDatabase
 from tests.helpers.servers import PostgresServer
 
+pytestmark = pytest.mark.one_server
+
 Made = tuple[ProtectedDatabase, list[Kind], Sealer]
 
 

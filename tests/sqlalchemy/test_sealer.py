@@ -25,6 +25,8 @@ from pgcrypt_proxy.sqlalchemy.sealer import LOOK_EVERY_S, SEALS_AT_ONCE
 from tests.helpers.proxies import ProtectedDatabase, protected
 from tests.helpers.servers import PostgresServer
 
+pytestmark = pytest.mark.one_server
+
 
 class Clock:
     def __init__(self) -> None:

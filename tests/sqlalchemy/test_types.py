@@ -16,6 +16,8 @@ from pgcrypt_proxy.sqlalchemy import SealedColumnError
 from tests.sqlalchemy.conftest import Service, url
 from tests.sqlalchemy.models import Order, User
 
+pytestmark = pytest.mark.one_server
+
 BORN = dt.date(1815, 12, 10)
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import structlog
@@ -33,6 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.suites", description=__doc__)
     parser.add_argument("suites", nargs="*", metavar="suite", help=f"of {', '.join(SUITES)}; by default all")
     parser.add_argument("--short", action="store_true", help="a part of each")
+    parser.add_argument("--jobs", type=int, default=1, help="how many suites at a time, by default one")
     parser.add_argument("--docs", action="store_true", help="write docs/suites.md from the last results")
     options = parser.parse_args()
     unknown = set(options.suites) - set(SUITES)
@@ -43,7 +45,9 @@ def main() -> int:
         return 0
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     exemptions = outcomes.read_exemptions(EXCEPTIONS)
-    regressions = sum(_compared(SUITES[name], options.short, exemptions) for name in options.suites or SUITES)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        chosen = [SUITES[name] for name in options.suites or SUITES]
+        regressions = sum(pool.map(lambda suite: _compared(suite, options.short, exemptions), chosen))
     print(f"{regressions} regressions")
     return 1 if regressions else 0
 
@@ -68,33 +72,33 @@ def _results(suite: Suite, place: str, short: bool) -> Path:
 def _compared(suite: Suite, short: bool, exemptions: list[Exemption]) -> int:
     """Runs the suite everywhere, says what differs, and returns in how many tests."""
     folder = sources.unpacked(suite)
-    print(f"{suite.name} {sources.version_of(suite)}", flush=True)
+    print(f"{suite.name}: {sources.version_of(suite)}", flush=True)
     direct = _ran(suite, folder, places.DIRECT, short)
     count = 0
     if not any(outcome.kind == outcomes.PASSED for outcome in direct.values()):
-        print("  no test passes direct: nothing is shown")
+        print(f"{suite.name}: no test passes direct: nothing is shown")
         count += 1
     for place in places.PROXIED:
         through = _ran(suite, folder, place, short)
         found = outcomes.compare(suite.name, direct, through, exemptions)
         if found.regressions:
-            print(f"  {len(found.regressions)} tests fail {place} and pass direct; once more", flush=True)
+            print(f"{suite.name}: {len(found.regressions)} tests fail {place} and pass direct; once more", flush=True)
             through = outcomes.better(through, _ran(suite, folder, place, short), found.regressions)
             again = outcomes.compare(suite.name, direct, through, exemptions)
             for test in found.regressions.keys() - again.regressions.keys():
-                print(f"  unsteady, {place}: {test}")
+                print(f"{suite.name}: unsteady, {place}: {test}")
             found = again
-        _say(place, found)
+        _say(suite, place, found)
         count += len(found.regressions)
     return count
 
 
-def _say(place: str, found: outcomes.Comparison) -> None:
+def _say(suite: Suite, place: str, found: outcomes.Comparison) -> None:
     for test, exemption in found.excepted.items():
-        print(f"  excepted, {place}: {test}: {exemption.reason}")
+        print(f"{suite.name}: excepted, {place}: {test}: {exemption.reason}")
     for test, outcome in found.regressions.items():
-        print(f"  REGRESSION, {place}: {test} {outcome.kind}")
-        print(*(f"    {line}" for line in outcome.message.splitlines()[-SHOWN_LINES:]), sep="\n", flush=True)
+        shown = (f"    {line}" for line in outcome.message.splitlines()[-SHOWN_LINES:])
+        print(f"{suite.name}: REGRESSION, {place}: {test} {outcome.kind}", *shown, sep="\n", flush=True)
 
 
 def _ran(suite: Suite, folder: Path, name: str, short: bool) -> dict[str, Outcome]:
@@ -119,10 +123,11 @@ def _ran(suite: Suite, folder: Path, name: str, short: bool) -> dict[str, Outcom
                     check=False,
                 )
             except subprocess.TimeoutExpired:
-                print(f"  {name}: ended after {TIMEOUT_S} s")
+                print(f"{suite.name}: {name}: ended after {TIMEOUT_S} s")
     found = outcomes.read(results) if results.exists() else {}
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(outcomes.counts(found).items())) or "nothing ran"
-    print(f"  {name}: {counts}, {time.monotonic() - started:.0f} s ({results.with_suffix('.log')})", flush=True)
+    seconds = round(time.monotonic() - started)
+    print(f"{suite.name}: {name}: {counts}, {seconds} s ({results.with_suffix('.log')})", flush=True)
     return found
 
 

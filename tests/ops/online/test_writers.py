@@ -26,6 +26,8 @@ from tests.helpers.live_writers import Writers, writing
 from tests.helpers.proxies import write_rules
 from tests.helpers.servers import PostgresServer
 
+pytestmark = pytest.mark.one_server
+
 ROWS = 3000
 KILLS = 10
 
