@@ -452,9 +452,9 @@ def test_several_copies_in_one_text(twins: Twins) -> None:
 def _next_result(connection: psycopg.Connection) -> Any:
     """libpq's next result, without blocking in it: that would keep the proxy's thread from running."""
     while connection.pgconn.flush():
-        writable(connection.pgconn.socket, 10)
+        writable(connection.pgconn.socket, 60)
     while connection.pgconn.is_busy():
-        assert readable([connection.pgconn.socket], 10)
+        assert readable([connection.pgconn.socket], 60)
         connection.pgconn.consume_input()
     return connection.pgconn.get_result()
 
@@ -466,7 +466,7 @@ def _copy_data(connection: psycopg.Connection) -> bytes | None:
             return bytes(data)
         if size == -1:
             return None
-        readable([connection.pgconn.socket], 10)
+        readable([connection.pgconn.socket], 60)
         connection.pgconn.consume_input()
 
 
