@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from packaging.tags import platform_tags
 
 
 class CompiledLeaves(BuildHookInterface):
@@ -23,4 +24,6 @@ class CompiledLeaves(BuildHookInterface):
             return
         build_data["artifacts"].append("/pgcrypt_proxy/fast/*.so")
         build_data["pure_python"] = False
-        build_data["infer_tag"] = True
+        # One file serves every version from 3.11 on: it keeps to Python's stable ABI.
+        platform = next(name for name in platform_tags() if name.startswith(("linux", "macosx")))
+        build_data["tag"] = f"cp311-abi3-{platform}"
