@@ -1,8 +1,8 @@
 """A question of the session's own to the server, between the client's requests, and when all its answers are there.
 
 It travels in a batch of its own, or, between the client's requests of a batch,
-with a Flush. What is asked, and what the answers say, belongs to `planning` and
-`shape`.
+with a Flush. What is asked, and what the answers say, belongs to `planning`,
+`shape`, `swaps` and `tenants`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from pgcrypt_proxy.session.link import Link, Work
 from pgcrypt_proxy.session.reply_queue import Answer, Request
-from pgcrypt_proxy.wire.frontend import FLUSH, SYNC
+from pgcrypt_proxy.wire.frontend import FLUSH, SYNC, Bind, Close, Execute, Parse
+from pgcrypt_proxy.wire.rows import split
 
 
 class Hold(Exception):
@@ -54,3 +55,34 @@ class Question:
         self.has_failed = True
         if self._closes_left > 0:
             self.is_done = True
+
+
+class ValueQuestion(Question):
+    """What a query without parameters says in one row of one column; `value` is None for NULL too.
+
+    `name` is that of the statement and the portal.
+    """
+
+    def __init__(self, name: bytes, query: bytes) -> None:
+        super().__init__()
+        self._name = name
+        self._query = query
+        self.value: bytes | None = None
+
+    def ask(self, link: Link) -> None:
+        name = self._name
+        self.send(
+            link,
+            [
+                (Request.PARSE, Parse(name, self._query, ()).encode()),
+                (Request.BIND, Bind(name, name, (), (), ()).encode()),
+                (Request.EXECUTE, Execute(name, 0).encode()),
+                (Request.CLOSE, Close(ord("P"), name).encode()),
+                (Request.CLOSE, Close(ord("S"), name).encode()),
+            ],
+        )
+
+    def on_reply(self, raw: bytes) -> None:
+        if raw[0] == ord("D"):
+            self.value = split(raw[5:])[0]
+        super().on_reply(raw)

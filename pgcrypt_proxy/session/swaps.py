@@ -13,41 +13,15 @@ from collections.abc import Callable, Iterator
 
 from pgcrypt_proxy.errors import Refusal
 from pgcrypt_proxy.session.link import FAILED_TRANSACTION, IDLE, IN_TRANSACTION, Link
-from pgcrypt_proxy.session.question import Hold, Question
-from pgcrypt_proxy.session.reply_queue import Request
+from pgcrypt_proxy.session.question import Hold, ValueQuestion
 from pgcrypt_proxy.session.statements import RESERVED_PREFIX
 from pgcrypt_proxy.sql.catalog import Catalog
 from pgcrypt_proxy.sql.plan import Plan
-from pgcrypt_proxy.wire.frontend import Bind, Close, Execute, Parse
-from pgcrypt_proxy.wire.rows import split
 
 ISOLATION_QUESTION = b"SELECT pg_catalog.current_setting('transaction_isolation')"
 OWN_NAME = RESERVED_PREFIX + b"_isolation"
-
-
-class IsolationQuestion(Question):
-    """Whether each statement of the session's transaction has a snapshot of its own."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.is_read_committed = False
-
-    def ask(self, link: Link) -> None:
-        self.send(
-            link,
-            [
-                (Request.PARSE, Parse(OWN_NAME, ISOLATION_QUESTION, ()).encode()),
-                (Request.BIND, Bind(OWN_NAME, OWN_NAME, (), (), ()).encode()),
-                (Request.EXECUTE, Execute(OWN_NAME, 0).encode()),
-                (Request.CLOSE, Close(ord("P"), OWN_NAME).encode()),
-                (Request.CLOSE, Close(ord("S"), OWN_NAME).encode()),
-            ],
-        )
-
-    def on_reply(self, raw: bytes) -> None:
-        if raw[0] == ord("D"):
-            self.is_read_committed = split(raw[5:])[0] in (b"read committed", b"read uncommitted")
-        super().on_reply(raw)
+#: In which each statement of a transaction has a snapshot of its own.
+OWN_SNAPSHOTS = (b"read committed", b"read uncommitted")
 
 
 class Swaps:
@@ -63,7 +37,7 @@ class Swaps:
         #: tables whose rules had a phase at any time since the session began
         self._watched: set[str] = set()
         self._idles = 0
-        self._question: IsolationQuestion | None = None
+        self._question: ValueQuestion | None = None
 
     def await_swap(self, plan: Plan) -> None:
         """Raises Hold while a statement of that plan must not be sent, Refusal when its transaction is too old."""
@@ -142,12 +116,12 @@ class Swaps:
         if question is None:
             if link.queue.is_synced and len(link.queue):
                 raise Hold  # the transaction may be ending
-            question = self._question = IsolationQuestion()
+            question = self._question = ValueQuestion(OWN_NAME, ISOLATION_QUESTION)
             question.ask(link)
         if not question.is_done:
             raise Hold
         self._question = None
-        if not question.is_read_committed:
+        if question.value not in OWN_SNAPSHOTS:
             raise Refusal(
                 "could not serialize access: a column was sealed, reindexed or made plain after the transaction began",
                 hint="The transaction might succeed if retried.",

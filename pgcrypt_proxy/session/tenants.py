@@ -17,14 +17,12 @@ from pgcrypt_proxy.policy.model import TENANT_SETTING
 from pgcrypt_proxy.session.commands import FetchKeys
 from pgcrypt_proxy.session.events import Side
 from pgcrypt_proxy.session.link import FAILED_TRANSACTION, Link
-from pgcrypt_proxy.session.question import Hold, Question
-from pgcrypt_proxy.session.reply_queue import Request
+from pgcrypt_proxy.session.question import Hold, ValueQuestion
 from pgcrypt_proxy.session.statements import RESERVED_PREFIX, Statement
 from pgcrypt_proxy.session.tenant_values import checked
 from pgcrypt_proxy.sql.plan import LiteralSlot, Plan
 from pgcrypt_proxy.sql.tenant_values import TenantElements, TenantParameter
-from pgcrypt_proxy.wire.frontend import Bind, Close, Execute, Parse
-from pgcrypt_proxy.wire.rows import split
+from pgcrypt_proxy.wire.frontend import Bind
 
 TENANT_QUESTION = f"SELECT pg_catalog.current_setting('{TENANT_SETTING}', true)".encode()
 OWN_NAME = RESERVED_PREFIX + b"_tenant"
@@ -34,37 +32,12 @@ MAX_TRIES = 3
 Seals = dict[tuple[str, str], int]
 
 
-class TenantQuestion(Question):
-    """What `pgcrypt.tenant` is; None when it is not set."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tenant: bytes | None = None
-
-    def ask(self, link: Link) -> None:
-        self.send(
-            link,
-            [
-                (Request.PARSE, Parse(OWN_NAME, TENANT_QUESTION, ()).encode()),
-                (Request.BIND, Bind(OWN_NAME, OWN_NAME, (), (), ()).encode()),
-                (Request.EXECUTE, Execute(OWN_NAME, 0).encode()),
-                (Request.CLOSE, Close(ord("P"), OWN_NAME).encode()),
-                (Request.CLOSE, Close(ord("S"), OWN_NAME).encode()),
-            ],
-        )
-
-    def on_reply(self, raw: bytes) -> None:
-        if raw[0] == ord("D"):
-            self.tenant = split(raw[5:])[0]
-        super().on_reply(raw)
-
-
 class SessionTenant:
     """Of one session. What it knows is good for the message that is being dealt with."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._question: TenantQuestion | None = None
+        self._question: ValueQuestion | None = None
         self._tenant: str | None = None
         self._known_at = -1
         self._tries = 0
@@ -141,7 +114,7 @@ class SessionTenant:
             if asked.has_failed:
                 raise Refusal(f"{TENANT_SETTING} could not be read", sqlstate="55000")
             self._known_at = link.executions
-            self._tenant = self._decoded(asked.tenant)
+            self._tenant = self._decoded(asked.value)
         if self._known_at == link.executions:
             link.values.tenants.session = self._tenant
             return self._tenant
@@ -151,7 +124,7 @@ class SessionTenant:
             raise Refusal(
                 "current transaction is aborted, commands ignored until end of transaction block", sqlstate="25P02"
             )
-        self._question = TenantQuestion()
+        self._question = ValueQuestion(OWN_NAME, TENANT_QUESTION)
         self._question.ask(link)
         raise Hold
 
