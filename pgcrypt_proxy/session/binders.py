@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from pgcrypt_proxy import fast
-from pgcrypt_proxy.crypto.envelope import FLAG_EQ, FLAG_EQCI
-from pgcrypt_proxy.crypto.keyring import SealContext
-from pgcrypt_proxy.session.copy_rows import READS, limit_of
+from pgcrypt_proxy.session.compiled_seals import CONVERT, read_of, sealing
 from pgcrypt_proxy.session.link import Link
 from pgcrypt_proxy.session.meter import Meter
 from pgcrypt_proxy.session.statements import Statement
 from pgcrypt_proxy.sql.plan import ParameterUse, Use, declared_type, own_type
 from pgcrypt_proxy.values import casts
-from pgcrypt_proxy.values.types import UNKNOWN_OID, LogicalType
+from pgcrypt_proxy.values.types import UNKNOWN_OID
 
 #: What becomes of a parameter; the numbers are binder.h's.
 _PASS, _SEAL, _TERM = 0, 1, 2
@@ -70,27 +68,23 @@ def _made(link: Link, use: ParameterUse, oid: int) -> tuple[int, Any] | None:
         source = declared
     else:
         return None
-    if (use.cast is not None and use.cast != source.base) or not _is_read(source) or column.type.domain is not None:
+    if (
+        (use.cast is not None and use.cast != source.base)
+        or read_of(source) == CONVERT
+        or column.type.domain is not None
+    ):
         return None
     if use.use is Use.TERM:
         mac = keyring.native_mac(column.index_domain, column.index_generation)
         if mac is None or not casts.share_terms(column.type, source):
             return None
-        return _TERM, (READS[source.name], mac)
-    if not _is_read(column.type) or not (source.name == column.type.name or {source.name, column.type.name} <= _TEXTS):
+        return _TERM, (read_of(source), mac)
+    if read_of(column.type) == CONVERT or not (
+        source.name == column.type.name or {source.name, column.type.name} <= _TEXTS
+    ):
         return None
-    flags = (FLAG_EQ if "equality" in column.search else 0) | (FLAG_EQCI if column.is_folded else 0)
-    context = SealContext(column.id, column.data_class)
-    seals = keyring.native_seals(context, flags, column.index_domain, column.index_generation)
-    if seals is None:
-        return None
-    head, *keys, bound = seals[1]
-    kind = READS[column.type.name]
-    return _SEAL, (kind, head, *keys, column.is_folded_upper, bound, limit_of(column.type), _left_to_python)
-
-
-def _is_read(type_: LogicalType) -> bool:
-    return type_.domain is None and type_.name in READS
+    seals = sealing(column, keyring, _left_to_python)
+    return None if seals is None else (_SEAL, seals[1])
 
 
 def _left_to_python(_value: bytes) -> NoReturn:

@@ -11,23 +11,18 @@ from functools import partial
 from typing import Any
 
 from pgcrypt_proxy import fast
-from pgcrypt_proxy.crypto.envelope import FLAG_EQ, FLAG_EQCI
-from pgcrypt_proxy.crypto.keyring import Keyring, SealContext
+from pgcrypt_proxy.crypto.keyring import Keyring
+from pgcrypt_proxy.session.compiled_seals import sealing
 from pgcrypt_proxy.session.meter import Meter
 from pgcrypt_proxy.session.opening import RowOpener
 from pgcrypt_proxy.session.transform import Values
 from pgcrypt_proxy.sql.plan import CopyPlan
-from pgcrypt_proxy.values.modifiers import VARHDRSZ
-from pgcrypt_proxy.values.types import LogicalType
 from pgcrypt_proxy.wire import codes
 from pgcrypt_proxy.wire.copy_format import CopyKind, Taker
 
 #: Rows sealed at once: what is reserved of a key for them is out of others' reach meanwhile.
 MAX_ROWS = 8192
 MAX_MARKER_BYTES = 64
-TEXT, CONVERT = 0, 8
-#: How compiled code reads a type; the numbers are seal.h's. Any other type is read by its codec.
-READS = {"text": TEXT, "varchar": TEXT, "int2": 1, "int4": 2, "int8": 3, "bool": 4, "uuid": 5, "bytea": 6, "date": 7}
 #: What an envelope is written with: none of it may be part of the form.
 _ENVELOPE = b"\\x0123456789abcdef"
 
@@ -88,18 +83,14 @@ class _RowSealer:
                 made.append(None)
                 self._keys.append(None)
                 continue
-            flags = (FLAG_EQ if "equality" in column.search else 0) | (FLAG_EQCI if column.is_folded else 0)
-            context = SealContext(column.id, column.data_class)
-            found = keyring.native_seals(context, flags, column.index_domain, column.index_generation)
+            convert = partial(self._values.sealed_parts, column, is_binary=self._plan.format.kind is CopyKind.BINARY)
+            found = sealing(column, keyring, convert)
             if found is None:
                 return None
-            key_id, (head, *keys, bound) = found
+            key_id, native = found
             self._keys.append(key_id)
             self._each[key_id] += 1
-            convert = partial(self._values.sealed_parts, column, is_binary=self._plan.format.kind is CopyKind.BINARY)
-            made.append(
-                (_read(column.type), head, *keys, column.is_folded_upper, bound, limit_of(column.type), convert)
-            )
+            made.append(native)
         return fast.native.Seals(tuple(made), _form(self._plan), self._max_row_bytes)
 
 
@@ -149,12 +140,3 @@ def _form(plan: CopyPlan) -> _Form | None:
         return None
     is_single = len(plan.columns) == 1
     return format_.is_csv, is_single, format_.delimiter, format_.quote, format_.null, format_.default
-
-
-def _read(type_: LogicalType) -> int:
-    return CONVERT if type_.domain is not None else READS.get(type_.name, CONVERT)
-
-
-def limit_of(type_: LogicalType) -> int:
-    """How many characters a text may have, -1 for any number."""
-    return type_.typmod - VARHDRSZ if type_.typmod >= VARHDRSZ else -1
