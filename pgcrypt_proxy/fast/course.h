@@ -34,7 +34,7 @@ typedef struct {
     PyObject_HEAD
     PyObject *settled;                /* the session's own dict: prepared statements by name */
     PyObject *routes[COURSES];        /* by statement's name, by Parse's text and types, by Query's text */
-    long long epoch, finished, executions, batches, texts, idles;
+    long long epoch, finished, executions, batches, untouched, rewritten, idles;
     double keys_until;
     int is_armed, status;
     Taken flight, last;
@@ -300,7 +300,8 @@ static int course_finish(Courses *self, int status)
             return -1;
     }
     if (flight->kind != HANDED) {
-        self->texts += flight->kind != BIND;
+        self->untouched += flight->kind != BIND && !flight->route->is_keyed;
+        self->rewritten += flight->kind != BIND && flight->route->is_keyed;
         self->executions += flight->kind == QUERY ? 1 : 2;
         self->batches += flight->kind != QUERY;
     }

@@ -28,9 +28,10 @@ static PyObject *taken_for_python(Taken *taken)
 
 PyDoc_STRVAR(leave_doc,
              "leave(): take nothing more, and say what was done since `arm`.\n\n"
-             "None if nothing was, else of the courses that are over how many executions, Syncs and texts were in them,\n"
-             "how often the server was idle behind them, and its last status; then the last of them and the one that is\n"
-             "under way, each (kind, route, Bind or Query or what was handed over, is described, result) or None.");
+             "None if nothing was, else of the courses that are over how many executions and Syncs were in them, how many\n"
+             "texts of untouched and of rewritten statements, how often the server was idle behind them, and its last\n"
+             "status; then the last of them and the one that is under way, each (kind, route, Bind or Query or what was\n"
+             "handed over, is described, result) or None.");
 
 static PyObject *course_leave(PyObject *object, PyObject *unused)
 {
@@ -41,14 +42,14 @@ static PyObject *course_leave(PyObject *object, PyObject *unused)
         Py_RETURN_NONE;
     PyObject *last = taken_for_python(&self->last), *flight = taken_for_python(&self->flight), *answer = NULL;
     if (last != NULL && flight != NULL)
-        answer = Py_BuildValue("(LLLLiOO)", self->executions, self->batches, self->texts, self->idles, self->status, last,
-                               flight);
+        answer = Py_BuildValue("(LLLLLiOO)", self->executions, self->batches, self->untouched, self->rewritten, self->idles,
+                               self->status, last, flight);
     Py_XDECREF(last);
     Py_XDECREF(flight);
     if (answer != NULL) {
         taken_drop(&self->last);
         taken_drop(&self->flight);
-        self->finished = self->executions = self->batches = self->texts = self->idles = 0;
+        self->finished = self->executions = self->batches = self->untouched = self->rewritten = self->idles = 0;
     }
     return answer;
 }

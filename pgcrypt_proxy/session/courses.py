@@ -28,8 +28,10 @@ MAX_ROUTES = 1000
 #: Texts that carry their values are seldom sent again.
 MAX_TEXTS = 256
 MAX_TEXT_BYTES = 2048
-#: What course.h says a description is kept up to.
+#: Longer descriptions are not kept.
 MAX_KEY_BYTES = 8192
+#: What rewrites Binds and opens rows; when there are more, all that is known is forgotten.
+MAX_PARTS = 1000
 _STRAIGHT = re.compile(
     r"\s*(?:select|insert|update|delete|with|values|begin|start|commit|end|rollback|savepoint|release)\b",
     re.IGNORECASE,
@@ -84,13 +86,7 @@ class Courses:
         """A Query of certain meaning is sent; `key` is all of it behind its length. Known from the second time on."""
         if self.native is None or len(key) > MAX_TEXT_BYTES or not plan.is_untouched:
             return
-        mark = hash(key)
-        if mark not in self._once:
-            if len(self._once) >= MAX_TEXTS:
-                self._once.clear()
-            self._once.add(mark)
-            return
-        if not is_straight(sql, plan):
+        if self._is_new(key) or not is_straight(sql, plan):
             return
         self._renew()
         if self.native.known(QUERY, key) is None:
@@ -116,9 +112,14 @@ class Courses:
         return bool(self.native.hand(work.route, work))
 
     def note_parse(self, key: bytes, statement: Statement, sent: bytes) -> None:
-        """A Parse of certain meaning was `sent`, of the unnamed statement; `key` is the client's behind that name."""
+        """A Parse of certain meaning was `sent`, of the unnamed statement; `key` is the client's behind that name.
+
+        Known from the second time on, as a Query is.
+        """
         plan = statement.plan
-        if self.native is None or len(key) > MAX_TEXT_BYTES or not is_straight(statement.sql, plan):
+        if self.native is None or len(key) > MAX_TEXT_BYTES or self._is_new(key):
+            return
+        if not is_straight(statement.sql, plan):
             return
         if statement.may_return_any_rows or not all(isinstance(piece, str) for piece in plan.pieces):
             return
@@ -135,13 +136,21 @@ class Courses:
             rows = opener.compiled() if opener is not None else None
             if rows is None:
                 return
-        if (
-            len(key) <= MAX_KEY_BYTES
-            and route.see(key[:1] in b"Tn" and len(key) > 0, key, shown, result, rows)
-            and rows is not None
-        ):
+        if len(key) > MAX_KEY_BYTES or not route.see(key.startswith((b"T", b"n")), key, shown, result, rows):
+            return
+        if rows is not None:
             assert opener is not None
             self._openers[id(rows)] = opener, rows
+
+    def _is_new(self, key: bytes) -> bool:
+        """Whether a text comes for the first time, as far as it is remembered: many never come again."""
+        mark = hash(key)
+        if mark in self._once:
+            return False
+        if len(self._once) >= MAX_TEXTS:
+            self._once.clear()
+        self._once.add(mark)
+        return True
 
     def _prepared_route(self, statement: Statement, parse: bytes | None) -> Any:
         if passes_bind(self._link, statement):
@@ -157,7 +166,7 @@ class Courses:
         return fast.native.Route(subject, self._epoch, not plan.is_untouched, native_binder, parse)
 
     def _renew(self) -> None:
-        if self._generation != self._link.generation:
+        if self._generation != self._link.generation or max(len(self._binders), len(self._openers)) >= MAX_PARTS:
             self.settle()
             self._openers.clear()
             self._binders.clear()

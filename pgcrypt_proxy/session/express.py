@@ -189,7 +189,7 @@ class Express:
         done = None if course is None else course.leave()
         if done is None:
             return
-        executions, batches, texts, idles, status, last, flight = done
+        executions, batches, untouched, rewritten, idles, status, last, flight = done
         link = self._link
         if last is not None:
             link.executions += executions
@@ -199,10 +199,13 @@ class Express:
             self._from_frontend.copies.may_copy = True
             self._settle(*last)
         if flight is not None:
-            texts += flight[0] in (PARSE, QUERY)
+            kind, route, *_ = flight
+            untouched += kind == QUERY or (kind == PARSE and route.statement.plan.is_untouched)
+            rewritten += kind == PARSE and not route.statement.plan.is_untouched
             self._adopt(*flight)
-        if texts:
-            link.observer.statement("untouched", 0.0, texts)
+        for disposition, count in (("untouched", untouched), ("rewritten", rewritten)):
+            if count:
+                link.observer.statement(disposition, 0.0, count)
 
     def _settle(self, kind: int, route: Any, sent: Any, is_described: bool, result: Result | None) -> None:
         """The last of the courses that are over: the unnamed portal is its, whatever it was before."""

@@ -128,8 +128,8 @@ def test_known_courses_go_on_and_all_else_falls_back(pair: tuple[socket.socket, 
     backend.data_received(REPLIES)
     assert (to_backend.written, to_frontend.written) == ([REQUESTS], [REPLIES])
     assert fallen == [REPLIES, REQUESTS, REPLIES[:-1]]
-    executions, batches, texts, idles, status, last, flight = known.leave()
-    assert (executions, batches, texts, idles, status, flight) == (2, 1, 0, 1, ord("I"), None)
+    executions, batches, untouched, rewritten, idles, status, last, flight = known.leave()
+    assert (executions, batches, untouched, rewritten, idles, status, flight) == (2, 1, 0, 0, 1, ord("I"), None)
     assert last[0] == BIND
     assert last[2:] == (REQUESTS[: len(bind(b"1", statement="s"))], True, "its result")
     assert known.leave() is None
