@@ -186,7 +186,6 @@ static int add_made(Binder *self, Parameter *parameter, const Given *given, doub
         if (nonce == NULL || !seal_reading(sealing, &made, nonce, place + 4))
             return 0;
     }
-    parameter->made++;
     out->used += 4 + size;
     return 1;
 }
@@ -237,6 +236,10 @@ static PyObject *binder_rewrite(Binder *self, const unsigned char *before, size_
         *end = out.used;
         if (buffer_add(&out, after, after_length))
             made = PyBytes_FromStringAndSize((const char *)out.bytes, (Py_ssize_t)out.used);
+        for (Py_ssize_t i = 0; made != NULL && i < self->count; i++) {
+            Parameter *parameter = &self->parameters[i];
+            parameter->made += parameter->use != PASS && given[parameter->index].length != UINT32_MAX;
+        }
     }
     crypto.cleanse(small, sizeof small);
     free(out.bytes);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections import Counter
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -16,6 +17,7 @@ from pgcrypt_proxy import fast
 from pgcrypt_proxy.crypto.envelope import FLAG_EQ
 from pgcrypt_proxy.crypto.envelope import parse as parse_envelope
 from pgcrypt_proxy.crypto.keyring import Keyring, SealContext
+from pgcrypt_proxy.session import courses
 from pgcrypt_proxy.session.commands import SendData
 from pgcrypt_proxy.session.events import BackendOpened, DataReceived, Side
 from pgcrypt_proxy.session.session import Session
@@ -26,7 +28,8 @@ from pgcrypt_proxy.wire.framing import FrameBuffer
 from pgcrypt_proxy.wire.frontend import SYNC, Bind
 from pgcrypt_proxy.wire.reader import MalformedMessage
 from tests.crypto.test_keyring import record, ring
-from tests.helpers.session_doubles import AGE, EMAIL, RecordingObserver, ScriptedPlanner
+from tests.helpers import session_doubles
+from tests.helpers.session_doubles import RecordingObserver, ScriptedPlanner
 from tests.session.conversations import (
     AUTHENTICATED,
     BOUND,
@@ -50,6 +53,8 @@ from tests.session.conversations import (
 if fast.native is None:
     pytest.skip("not applicable: there is no compiled code", allow_module_level=True)
 
+#: Their index key is one of the keyring's: without it nothing could be sealed, and nothing compared.
+EMAIL, AGE = (replace(column, index_generation=1) for column in (session_doubles.EMAIL, session_doubles.AGE))
 READ = "SELECT id, email, age FROM users WHERE id = $1"
 FIND = "SELECT id, email, age FROM users WHERE email = $1 AND age = $2"
 STORE = "INSERT INTO users VALUES ($1, $2, $3)"
@@ -261,3 +266,34 @@ def test_compiled_code_seals_and_opens_what_python_does(kinds: Any, order: list[
     assert compiled.session.is_closed is reference.session.is_closed
     assert compiled.counts() == reference.counts()
     event(f"taken: {compiled.taken // 10 * 10}")
+    event(f"sealed: {reference.counts()['seal', 'pii'] > 0}")
+
+
+def unnamed(run: Run, text: str, *values: bytes) -> None:
+    """Parse to Sync of the unnamed statement, and its answer."""
+    run.feed(Side.FRONTEND, parse(text) + bind(*values) + describe() + execute() + SYNC)
+    run.feed(Side.BACKEND, PARSED + BOUND + NO_DATA + done("INSERT 0 1") + ready())
+
+
+def test_texts_are_counted_as_what_they_are() -> None:
+    run = Run(is_compiled=True)
+    for _ in range(6):
+        unnamed(run, STORE, b"1", b"ann@example.com", b"7")
+    run.session.leave_course()
+    assert run.taken > 4
+    assert run.observer.told.count(("statement", "rewritten")) == 6
+    assert run.counts()["seal", "pii"] == 12
+
+
+def test_what_is_known_of_statements_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(courses, "MAX_PARTS", 10)
+    run = Run(is_compiled=True)
+    planner = run.session._link.planner
+    assert isinstance(planner, ScriptedPlanner)
+    for number in range(50):
+        text = f"{STORE} -- {number}"
+        planner.plans[text] = replace(PLANS[STORE], pieces=(text,))
+        for _ in range(3):
+            unnamed(run, text, b"1", b"ann@example.com", b"7")
+            assert len(run.session._courses._binders) <= 10
+    assert run.counts()["seal", "pii"] == 300
