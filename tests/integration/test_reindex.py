@@ -173,7 +173,7 @@ def test_a_transaction_that_has_used_one_table_goes_on_with_the_other(
 
     def run() -> None:
         try:
-            rotate(live, settle_s=0)
+            rotate(live, settle_s=5)
         except BaseException as error:
             errors.append(error)
 
