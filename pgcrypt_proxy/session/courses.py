@@ -73,6 +73,8 @@ class Courses:
         """A course of a prepared statement was answered: `key` stood before its rows, and `shown` in its place."""
         if self.native is None or statement.sealed_under:  # which may have to be prepared anew at any time
             return
+        if not self._is_free(statement.plan):
+            return
         self._renew()
         route = self.native.known(BIND, statement.name)
         if route is None or route.statement is not statement:
@@ -86,7 +88,7 @@ class Courses:
         """A Query of certain meaning is sent; `key` is all of it behind its length. Known from the second time on."""
         if self.native is None or len(key) > MAX_TEXT_BYTES or not plan.is_untouched:
             return
-        if self._is_new(key) or not is_straight(sql, plan):
+        if self._is_new(key) or not self._is_free(plan) or not is_straight(sql, plan):
             return
         self._renew()
         if self.native.known(QUERY, key) is None:
@@ -102,7 +104,7 @@ class Courses:
         self._renew()
         known = self._answered.get(id(plan.statements))
         if known is None:
-            if not is_straight(sql, plan):
+            if not self._is_free(plan) or not is_straight(sql, plan):
                 return False
             if len(self._answered) >= MAX_TEXTS:
                 self._answered.clear()
@@ -119,7 +121,7 @@ class Courses:
         plan = statement.plan
         if self.native is None or len(key) > MAX_TEXT_BYTES or self._is_new(key):
             return
-        if not is_straight(statement.sql, plan):
+        if not self._is_free(plan) or not is_straight(statement.sql, plan):
             return
         if statement.may_return_any_rows or not all(isinstance(piece, str) for piece in plan.pieces):
             return
@@ -141,6 +143,11 @@ class Courses:
         if rows is not None:
             assert opener is not None
             self._openers[id(rows)] = opener, rows
+
+    def _is_free(self, plan: Plan) -> bool:
+        """Whether nobody who watches the columns that are on their way needs to see it run."""
+        is_watching = bool(self._link.shared_catalog.watched_tables)
+        return not is_watching or not (plan.ends_transaction or self._swaps.concerns(plan))
 
     def _is_new(self, key: bytes) -> bool:
         """Whether a text comes for the first time, as far as it is remembered: many never come again."""
@@ -191,7 +198,7 @@ class Courses:
             and not (link.statements.latest or link.portals.latest)
             and not (link.frontend.pending or link.backend.pending)
             and not (link.is_ddl_pending or link.is_reshaped or link.has_changed_settings or link.is_in_doubt)
-            and not (link.shared_catalog.watched_tables or self._swaps.is_concerned)
+            and not self._swaps.is_concerned
             and len(link.portals.settled) < MAX_NAMES
         )
 
