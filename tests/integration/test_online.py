@@ -70,8 +70,8 @@ def test_statements_on_other_tables_stay_with_compiled_code(live: Live, pieces: 
 
         # when a busy proxy renews its watch late, everything is Python's for a moment
         eventually(lambda: come_to_python("SELECT count(*) FROM others") == 0)
-        assert come_to_python("SELECT visits FROM users WHERE id = 7") == 6
-        assert come_to_python("COMMIT") == 6
+        assert come_to_python("SELECT visits FROM users WHERE id = 7") >= 6
+        assert come_to_python("COMMIT") >= 6
 
 
 def test_columns_are_sealed_under_load_and_nobody_notices(live: Live) -> None:
