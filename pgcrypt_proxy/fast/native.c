@@ -22,6 +22,8 @@
 
 #include "cipher.h"
 #include "copy.h"
+#include "columns.h"
+#include "open.h"
 #include "rows.h"
 
 #include "binder.h"
