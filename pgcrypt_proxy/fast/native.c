@@ -28,6 +28,7 @@
 
 #include "binder.h"
 #include "route.h"
+#include "stream.h"
 #include "course.h"
 #include "course_type.h"
 #include "port.h"
