@@ -51,6 +51,8 @@ static size_t stream_wants(const Stream *self, const unsigned char *in, size_t s
 
 static int stream_keep(Stream *self, const unsigned char *in, size_t size)
 {
+    if (size == 0)
+        return 1;
     if (!has_room(&self->kept, &self->kept_room, self->kept_size + size))
         return 0;
     memcpy(self->kept + self->kept_size, in, size);
@@ -146,7 +148,8 @@ static PyObject *stream_take(Stream *self, PyObject *data, double keys_until, Py
     if (!goes_on) {
         *rest = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(self->kept_size + size - at));
         if (*rest != NULL) {
-            memcpy(PyBytes_AsString(*rest), self->kept, self->kept_size);
+            if (self->kept_size > 0)
+                memcpy(PyBytes_AsString(*rest), self->kept, self->kept_size);
             memcpy(PyBytes_AsString(*rest) + self->kept_size, in + at, size - at);
         } else {
             Py_CLEAR(answer);
