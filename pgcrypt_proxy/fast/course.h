@@ -38,6 +38,7 @@ typedef struct {
     double keys_until;
     int is_armed, status;
     Taken flight, last;
+    Stream stream;
 } Courses;
 
 static void taken_drop(Taken *taken)
@@ -58,6 +59,7 @@ static int course_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->flight.data);
     Py_VISIT((PyObject *)self->last.route);
     Py_VISIT(self->last.data);
+    Py_VISIT((PyObject *)self->stream.rows);
     return 0;
 }
 
@@ -70,6 +72,7 @@ static int course_clear(PyObject *object)
         Py_CLEAR(self->routes[i]);
     taken_drop(&self->flight);
     taken_drop(&self->last);
+    stream_end(&self->stream);
     return 0;
 }
 

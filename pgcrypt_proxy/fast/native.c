@@ -22,10 +22,13 @@
 
 #include "cipher.h"
 #include "copy.h"
+#include "columns.h"
+#include "open.h"
 #include "rows.h"
 
 #include "binder.h"
 #include "route.h"
+#include "stream.h"
 #include "course.h"
 #include "course_type.h"
 #include "port.h"

@@ -21,6 +21,7 @@ from pgcrypt_proxy.session.results import Result
 from pgcrypt_proxy.session.statements import MAX_NAMES, Statement
 from pgcrypt_proxy.session.swaps import Swaps
 from pgcrypt_proxy.sql.plan import Plan, StatementPlan
+from pgcrypt_proxy.wire.framing import LONG_MESSAGE_BYTES
 
 #: Kinds of courses; the numbers are course.h's.
 BIND, PARSE, QUERY, HANDED = 0, 1, 2, 3
@@ -187,8 +188,22 @@ class Courses:
         """Take known courses from now on, if nothing is pending in the session."""
         if self.native is not None and self._is_quiet():
             self._renew()
-            keyring = self._link.values.keyring
-            self.native.arm(keyring.expires_at if keyring.is_by_monotonic_clock else float("-inf"))
+            self.native.arm(self._keys_until())
+
+    def _keys_until(self) -> float:
+        keyring = self._link.values.keyring
+        return keyring.expires_at if keyring.is_by_monotonic_clock else float("-inf")
+
+    def stream(self, opener: RowOpener) -> None:
+        """Take the rows that `opener` is for, which are due, until anything else comes."""
+        rows = None if self.native is None else opener.compiled()
+        if rows is None:
+            return
+        backend = self._link.backend
+        limit = min(backend.max_bytes, LONG_MESSAGE_BYTES)
+        if self.native.stream(rows, backend.peek(backend.pending), limit, self._keys_until()):
+            backend.drain()
+            self._openers[id(rows)] = opener, rows
 
     def _is_quiet(self) -> bool:
         link = self._link
