@@ -24,6 +24,8 @@
 #include "copy.h"
 #include "rows.h"
 
+#include "fingerprint.h"
+
 #include "binder.h"
 #include "route.h"
 #include "course.h"
@@ -65,6 +67,7 @@ static PyObject *run_of(PyObject *module, PyObject *args)
 
 static PyMethodDef functions[] = {
     {"run", run_of, METH_VARARGS, run_doc},
+    {"fingerprint", fingerprint_of, METH_O, fingerprint_doc},
     {NULL, NULL, 0, NULL},
 };
 static struct PyModuleDef definition = {
@@ -79,6 +82,7 @@ PyMODINIT_FUNC PyInit_native(void)
         return NULL;
     }
     text_init();
+    fingerprint_init();
     if (pthread_atfork(NULL, NULL, on_fork) != 0) {
         PyErr_SetString(PyExc_ImportError, "forks would not be noticed");
         return NULL;
