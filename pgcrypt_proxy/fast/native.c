@@ -28,7 +28,9 @@
 
 #include "binder.h"
 #include "route.h"
+#include "template.h"
 #include "course.h"
+#include "queries.h"
 #include "course_type.h"
 #include "port.h"
 
@@ -87,6 +89,8 @@ PyMODINIT_FUNC PyInit_native(void)
         PyErr_SetString(PyExc_ImportError, "forks would not be noticed");
         return NULL;
     }
+    if ((is_wrong = PyUnicode_InternFromString("is_wrong")) == NULL)
+        return NULL;
     PyObject *module = PyModule_Create(&definition);
     if (module == NULL)
         return NULL;
@@ -99,7 +103,7 @@ PyMODINIT_FUNC PyInit_native(void)
         {"Rows", &rows_spec, &rows_type},       {"Seals", &seals_spec, &seals_type},
         {"Binder", &binder_spec, &binder_type}, {"Route", &route_spec, &route_type},
         {"Course", &course_spec, &course_type}, {"Outlet", &outlet_spec, &outlet_type},
-        {"Port", &port_spec, &port_type},
+        {"Port", &port_spec, &port_type},       {"Template", &template_spec, &template_type},
     };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         *types[i].type = (PyTypeObject *)PyType_FromSpec(types[i].spec);

@@ -77,6 +77,7 @@ class ScriptedPlanner:
         self.after_names = dict(after_names or {})
         self.unknown = dict(unknown or {})
         self.resolved: list[Mapping[str, int] | None] = []
+        self.max_statement_bytes = 1 << 20
 
     def too_long(self, length: int) -> Refusal | None:
         return Refusal("the statement is too long", sqlstate="54001") if length > 1 << 20 else None
@@ -103,6 +104,9 @@ class ScriptedPlanner:
         standard_conforming_strings: bool = True,
     ) -> tuple[Plan | NeedsNames, frozenset[RelationName]]:
         return self.plan(sql, extended=extended, resolved=resolved), frozenset(self.unknown.get(sql, ()))
+
+    def template(self, sql: str) -> None:
+        """Plans by script are of one text each."""
 
     def under(self, catalog: Catalog) -> ScriptedPlanner:
         made = ScriptedPlanner(self.plans, after_names=self.after_names, unknown=self.unknown)
