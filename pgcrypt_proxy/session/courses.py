@@ -76,6 +76,8 @@ class Courses:
         """A course of a prepared statement was answered: `key` stood before its rows, and `shown` in its place."""
         if self.native is None or statement.sealed_under:  # which may have to be prepared anew at any time
             return
+        if statement.version != self._link.planner.catalog.version:  # the catalog changed while it was under way
+            return
         self._renew()
         route = self.native.known(BIND, statement.name)
         if route is None or route.statement is not statement:

@@ -227,13 +227,10 @@ class Express:
         if kind == HANDED:
             self._from_frontend.await_answer(sent)
             return
-        if kind == QUERY:
+        if kind in (QUERY, OF_TEMPLATE):
             link.executions += 1
-            self._from_frontend.await_answer(Work(statement, route=route))
-            return
-        if kind == OF_TEMPLATE:
-            link.executions += 1
-            plan, lengths = sent_of_template(link, *sent)
+            self._from_frontend.copies.may_copy = True
+            plan, lengths = sent_of_template(link, *sent) if kind == OF_TEMPLATE else (statement, {})
             self._from_frontend.await_answer(Work(plan, lengths=lengths, route=route))
             return
         portal = Portal(statement, sent)

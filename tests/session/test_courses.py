@@ -23,6 +23,7 @@ from pgcrypt_proxy.session.events import BackendOpened, DataReceived, Side
 from pgcrypt_proxy.session.session import Session
 from pgcrypt_proxy.sql.catalog import ProtectedColumn
 from pgcrypt_proxy.sql.plan import ParameterUse, Plan, StatementPlan, Use
+from pgcrypt_proxy.sql.planner import Planner
 from pgcrypt_proxy.values import codec
 from pgcrypt_proxy.wire.framing import FrameBuffer
 from pgcrypt_proxy.wire.frontend import SYNC, Bind
@@ -93,10 +94,10 @@ KEYS = keyring()
 class Run:
     """A session with a keyring of its own, of the same keys, as a connection runs it."""
 
-    def __init__(self, *, is_compiled: bool) -> None:
+    def __init__(self, *, is_compiled: bool, planner: Planner | None = None) -> None:
         self.observer = RecordingObserver()
         self.keyring = keyring()
-        self.session = Session(ScriptedPlanner(PLANS).as_planner, self.keyring, self.observer)
+        self.session = Session(planner or ScriptedPlanner(PLANS).as_planner, self.keyring, self.observer)
         self.session.handle(DataReceived(Side.FRONTEND, STARTUP))
         self.session.handle(BackendOpened())
         said = [AUTHENTICATED, status("client_encoding", "UTF8"), ready()]
