@@ -319,6 +319,8 @@ static int course_finish(Courses *self, int status)
     taken_drop(&self->last);
     self->last = *flight;
     memset(flight, 0, sizeof *flight);
+    if (self->last.kind == OF_TEMPLATE)
+        Py_CLEAR(self->last.data); /* it holds values, and nobody asks for it any more */
     self->status = status;
     self->idles += status == 'I';
     return 0;

@@ -19,6 +19,8 @@ static PyObject *taken_for_python(Taken *taken)
 {
     if (taken->route == NULL)
         Py_RETURN_NONE;
+    if (taken->data == NULL)
+        return Py_BuildValue("(iOOOO)", taken->kind, (PyObject *)taken->route, Py_None, Py_False, Py_None);
     if (taken->kind == OF_TEMPLATE) {
         PyObject *made = PyTuple_New(taken->made_count);
         for (int i = 0; made != NULL && i < taken->made_count; i++) {
@@ -43,7 +45,7 @@ PyDoc_STRVAR(leave_doc,
              "texts of untouched and of rewritten statements, how often the server was idle behind them, and its last\n"
              "status; then the last of them and the one that is under way, each (kind, route, sent, is described, result) or\n"
              "None; `sent` is a Bind, a Query, what was handed over, or of one known by its template (template, the client's\n"
-             "Query, how long each sealed literal became).");
+             "Query, how long each sealed literal became), None once it is over.");
 
 static PyObject *course_leave(PyObject *object, PyObject *unused)
 {
