@@ -20,9 +20,9 @@ from pgcrypt_proxy.session.events import Side, WorldChanged
 from pgcrypt_proxy.sql.catalog import Catalog, Column, ProtectedColumn, Relation
 from pgcrypt_proxy.sql.planner import REFUSED_STATEMENT, Planner
 from pgcrypt_proxy.wire.frontend import Query
+from tests.session.compiled import KEYS, Run, keyring, mutated
 from tests.session.conversations import column as described_column
 from tests.session.conversations import described, done, error, query, ready, row, status
-from tests.session.test_courses import KEYS, Run, keyring, mutated
 from tests.sql.sample import protected, relations
 
 if fast.native is None:
@@ -127,9 +127,7 @@ def answer(rng: Random, sent: bytes) -> bytes:
 @given(st.randoms(use_true_random=True), st.lists(st.sampled_from(SHAPES), min_size=1, max_size=3))
 def test_compiled_code_sends_what_python_does(rng: Random, shapes: list[str]) -> None:
     planners = [Planner(sealing_catalog()) for _ in range(2)]
-    compiled, reference = (
-        Run(is_compiled=is_it, planner=own) for is_it, own in zip((True, False), planners, strict=True)
-    )
+    compiled, reference = (Run(own, is_compiled=is_it) for is_it, own in zip((True, False), planners, strict=True))
     for _ in range(25):
         text = varied(rng, rng.choice(shapes))
         data = Query(text).encode()
@@ -165,7 +163,7 @@ def taken(run: Run, text: str, said: bytes = done("SELECT 0")) -> bool:
 
 def knowing(*texts: str) -> Run:
     """A session that knows the templates of texts, in which `{}` is another value each time."""
-    run = Run(is_compiled=True, planner=Planner(sealing_catalog()))
+    run = Run(Planner(sealing_catalog()), is_compiled=True)
     for text in texts:
         for value in "abc":
             taken(run, text.format(value))
@@ -222,7 +220,7 @@ def test_keys_past_their_time_seal_nothing() -> None:
 
 def test_longer_texts_than_may_be_planned_are_not_taken() -> None:
     planner = Planner(sealing_catalog(), max_statement_bytes=60)
-    run = Run(is_compiled=True, planner=planner)
+    run = Run(planner, is_compiled=True)
     for value in ("a", "b", "c"):
         taken(run, STORED.format(value))
     room = 60 - len(STORED.format(""))
@@ -232,7 +230,7 @@ def test_longer_texts_than_may_be_planned_are_not_taken() -> None:
 
 def test_what_is_known_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(courses, "MAX_TEXTS", 3)
-    run = Run(is_compiled=True, planner=Planner(sealing_catalog()))
+    run = Run(Planner(sealing_catalog()), is_compiled=True)
     for number in range(20):
         for value in "abc":
             taken(run, f"SELECT {'+'.join('1' * (number + 1))} FROM users WHERE email = '{value}' LIMIT {number}")
@@ -246,7 +244,7 @@ def test_what_is_known_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("count", "is_taken"), [(32, True), (33, False)])
 def test_so_many_values_are_sealed_at_once(count: int, is_taken: bool) -> None:
-    run = Run(is_compiled=True, planner=Planner(sealing_catalog()))
+    run = Run(Planner(sealing_catalog()), is_compiled=True)
     row_of = "('{}')".format
     made = [
         taken(run, "INSERT INTO users (email) VALUES " + ", ".join(row_of(f"{value}{n}") for n in range(count)))
