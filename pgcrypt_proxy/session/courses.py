@@ -8,6 +8,7 @@ that values are read and written by. Without compiled code nothing is known.
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
 from typing import Any
@@ -20,11 +21,12 @@ from pgcrypt_proxy.session.parameters import passes_bind
 from pgcrypt_proxy.session.results import Result
 from pgcrypt_proxy.session.statements import MAX_NAMES, Statement
 from pgcrypt_proxy.session.swaps import Swaps
+from pgcrypt_proxy.session.templates import MAX_ALIKE, Told, told
 from pgcrypt_proxy.sql.plan import Plan, StatementPlan
 from pgcrypt_proxy.wire.framing import LONG_MESSAGE_BYTES
 
 #: Kinds of courses; the numbers are course.h's.
-BIND, PARSE, QUERY, HANDED = 0, 1, 2, 3
+BIND, PARSE, QUERY, HANDED, OF_TEMPLATE = range(5)
 MAX_ROUTES = 1000
 #: Texts that carry their values are seldom sent again.
 MAX_TEXTS = 256
@@ -64,6 +66,7 @@ class Courses:
         self._openers: dict[int, tuple[RowOpener, Any]] = {}
         self._binders: list[Binder] = []
         self._answered: dict[int, tuple[tuple[StatementPlan, ...], Any]] = {}
+        self._templates: dict[str, tuple[Told, ...]] = {}
         self._once: set[int] = set()  # hashes of Queries that came once
 
     # -- what is known
@@ -75,6 +78,8 @@ class Courses:
         if self.native is None or statement.sealed_under:  # which may have to be prepared anew at any time
             return
         if not self._is_free(statement.plan):
+            return
+        if statement.version != self._link.planner.catalog.version:  # the catalog changed while it was under way
             return
         self._renew()
         route = self.native.known(BIND, statement.name)
@@ -103,16 +108,52 @@ class Courses:
         if self.native is None or work.on_complete or len(plan.statements) != 1 or not self._is_quiet():
             return False
         self._renew()
+        work.route = self._answered_by(plan, sql)
+        return work.route is not None and bool(self.native.hand(work.route, work))
+
+    def note_template(self, sql: str, plan: Plan) -> None:
+        """A Query of certain meaning is sent. If a template tells its plan, texts of it are known from now on."""
+        link = self._link
+        if self.native is None or len(sql) > MAX_TEXT_BYTES or len(plan.statements) != 1:
+            return
+        if not (link.encoding.is_utf8 and link.standard_conforming_strings):
+            return
+        found = link.planner.template(sql)
+        if found is None:
+            return
+        key, template = found
+        # Texts that are the same each time are known as a whole, if they pass.
+        if not template.varied and (plan.is_untouched or self._is_new(sql.encode())):
+            return
+        self._renew()
+        alike = self._templates.get(key, ())
+        if any(known.template is template and known.is_current for known in alike):
+            return
+        route = self._answered_by(template.plan, sql)
+        if route is None or template.unknown or template.plan.is_optional:
+            return
+        made = told(link, template, sql, route)
+        if made.binder is not None:
+            self._binders.append(made.binder)
+        others = (known for known in alike if known.template is not template)
+        alike = made, *itertools.islice(others, MAX_ALIKE - 1)
+        if key not in self._templates and len(self._templates) >= MAX_TEXTS:
+            self._templates.clear()
+            self.native.forget_templates()
+        self._templates[key] = alike
+        self.native.set_templates(key.encode(), tuple(known.native for known in alike if known.native is not None))
+
+    def _answered_by(self, plan: Plan, sql: str) -> Any:
+        """The route of what answers all texts of one template; None where that is not straight."""
         known = self._answered.get(id(plan.statements))
         if known is None:
             if not self._is_free(plan) or not is_straight(sql, plan):
-                return False
+                return None
             if len(self._answered) >= MAX_TEXTS:
                 self._answered.clear()
             # By identity: the statements are kept alive with it.
             known = self._answered[id(plan.statements)] = plan.statements, self._route(plan, plan, None, None)
-        work.route = known[1]
-        return bool(self.native.hand(work.route, work))
+        return known[1]
 
     def note_parse(self, key: bytes, statement: Statement, sent: bytes) -> None:
         """A Parse of certain meaning was `sent`, of the unnamed statement; `key` is the client's behind that name.
@@ -179,6 +220,7 @@ class Courses:
             self._openers.clear()
             self._binders.clear()
             self._answered.clear()
+            self._templates.clear()
             self._generation = self._link.generation
             self._epoch = self.native.renew()
 
@@ -234,6 +276,7 @@ class Courses:
             self._openers.clear()
             self._binders.clear()
             self._answered.clear()
+            self._templates.clear()
 
 
 def formats_key(codes: tuple[int, ...]) -> bytes:

@@ -122,6 +122,7 @@ class FromFrontend:
         self._swaps.note_sent(plan)
         if text.planned.is_certain:
             self._courses.note_query(raw[5:], text.planned.sql, plan)
+            self._courses.note_template(text.planned.sql, plan)
             if self._courses.hand_over(plan, text.planned.sql, work):
                 link.executions += 1
                 link.to_backend.append(raw)
