@@ -10,7 +10,7 @@ import pytest
 from pgcrypt_proxy.errors import ConfigError, PgcryptError
 from pgcrypt_proxy.ops import erasure, protect
 from pgcrypt_proxy.ops.key_rotation import rotate_deks
-from pgcrypt_proxy.ops.online import moves, of_tenants, swap
+from pgcrypt_proxy.ops.online import moves, of_tenants, scrub, swap
 from pgcrypt_proxy.ops.online.engine import Run
 from pgcrypt_proxy.ops.protect import Options
 from pgcrypt_proxy.policy.model import Rule, TenantRule
@@ -163,6 +163,47 @@ def test_no_tenant_is_erased_whose_values_may_be_plain(events, store, sealing, o
         if run is sealing:
             assert set(rows(events, "SELECT state FROM pgcrypt.keyring WHERE tenant <> ''")) == {("active",)}
     assert erasure.erase(events, "1", sleep=lambda _: None)["values"] == 0
+
+
+@pytest.mark.parametrize("is_behind", [False, True])
+@pytest.mark.parametrize("kind", ["sealing", "opening", "reindexing"])
+@pytest.mark.parametrize(("home", "step"), [(Run, "_first_pass"), (swap, "swap"), (scrub, "vacuum")])
+def test_stopped_at_any_step_it_goes_on(
+    events, store, sealing, opening, verified, ruled, monkeypatch, kind, home, step, is_behind
+) -> None:
+    if kind != "sealing":
+        protect.protect(events, store, ruled, Options())
+    real = getattr(home, step)
+
+    def stop(*arguments: Any) -> None:
+        if is_behind:
+            real(*arguments)
+        raise ConfigError("stopped here")
+
+    def run() -> None:
+        made = sealing(ruled) if kind == "sealing" else opening(ruled)
+        (rotation(events, store, ruled) if kind == "reindexing" else made).to_the_end()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(home, step, stop)
+        with pytest.raises(ConfigError, match="stopped here"):
+            run()
+    assert len(moves.every(events)) == 1
+    run()
+    assert moves.every(events) == []
+    if kind == "opening":
+        assert rows(events, "SELECT count(*) FROM public.events WHERE email = 'sown' || id") == [(30,)]
+    else:
+        assert owners(events) == RIGHT
+        assert verified(ruled) == 30
+
+
+def test_abandoned(events, store, sealing, ruled, monkeypatch) -> None:
+    begun(events, sealing(ruled), monkeypatch)
+    sealing(ruled).abandon()
+    events.execute('ALTER TABLE public.events DROP COLUMN "who is"')
+    assert rows(events, "SELECT count(*) FROM public.events WHERE email = 'sown' || id") == [(30,)]
+    assert moves.every(events) == []
 
 
 def test_the_rule_names_the_same_tenants_to_the_end(events, sealing, rule, ruled, monkeypatch) -> None:
