@@ -36,7 +36,7 @@ from pgcrypt_proxy.sql.catalog import Catalog, ProtectedColumn
 from pgcrypt_proxy.sql.plan import ParameterUse, Use
 from pgcrypt_proxy.sql.tenant_values import TenantFrom
 from pgcrypt_proxy.sqlalchemy import natives
-from pgcrypt_proxy.sqlalchemy.tenants import OfTenant, check_stated, named, refuse_unknown
+from pgcrypt_proxy.sqlalchemy.of_tenant import OfTenant, check_stated, named, refuse_unknown
 from pgcrypt_proxy.sqlalchemy.unwrapped import unwrapped
 from pgcrypt_proxy.values import codec
 

@@ -8,76 +8,22 @@ nothing that is overlooked is sealed for the wrong tenant.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Enum, Integer, String, Uuid
-from sqlalchemy.sql import dml, elements, operators
+from sqlalchemy.sql import dml, elements, operators, visitors
 from sqlalchemy.sql.elements import BindParameter
 from sqlalchemy.types import TypeDecorator
 
-from pgcrypt_proxy.errors import InvalidValue, Refusal
-from pgcrypt_proxy.session.tenant_values import checked
-from pgcrypt_proxy.sql.catalog import ProtectedColumn
-from pgcrypt_proxy.sql.tenants import no_tenant
-from pgcrypt_proxy.sqlalchemy import natives
+from pgcrypt_proxy.errors import Refusal
+from pgcrypt_proxy.sqlalchemy.of_tenant import HINT, OfTenant
 from pgcrypt_proxy.sqlalchemy.unwrapped import as_it_is
-from pgcrypt_proxy.values import codec
-from pgcrypt_proxy.values.settings import TextSettings
 
 Row = dict[str, Any]
 #: A tenant's value as SQLAlchemy gives it to the driver, and how it is stored, are known of these.
 _TYPES = (String, Integer, Uuid)
 _ABSENT = object()
-_HINT = (
-    "Give the tenant in the same row of values; of an UPDATE in WHERE as tenant == value, alone or under AND, or make"
-    " it part of the mapper's primary key."
-)
-
-
-@dataclass(frozen=True, slots=True)
-class OfTenant:
-    """A value, and what stands in its row's tenant's column."""
-
-    tenant: Any
-    value: Any = field(repr=False)
-
-
-def check_stated(column: ProtectedColumn, tenant: str) -> None:
-    """Raises Refusal where the type of a column does not say what its rule says of tenants."""
-    if column.is_of_session:
-        raise Refusal(
-            f'the application cannot seal "{column.qualified_name}" by itself: the tenant is a setting of the session',
-            hint="Connect through the proxy, and map the column as a plain one.",
-        )
-    ruled = column.tenant.column if column.tenant is not None else ""
-    if ruled != tenant:
-        raise Refusal(
-            f'the tenants of "{column.qualified_name}" are named by {ruled or "no column"}, and its type says'
-            f" {tenant or 'none'}",
-            hint=f'Write Sealed(..., tenant="{ruled}").' if ruled else "Leave tenant out.",
-        )
-
-
-def refuse_unknown(column: ProtectedColumn) -> Refusal:
-    """What is said of a value whose tenant was not found."""
-    return Refusal(
-        f'whose value is to be stored in "{column.qualified_name}" is not known before the statement is sent',
-        hint=_HINT,
-    )
-
-
-def named(column: ProtectedColumn, value: Any) -> str:
-    """The tenant that a value of the tenant's column names. Raises Refusal and InvalidValue."""
-    type_ = column.tenant_type
-    if value is None:
-        raise no_tenant(column)
-    if type_ is None or type(value) not in (str, int, UUID) or (type(value) is UUID and type_.name != "uuid"):
-        raise InvalidValue(f"a Python value of type {type(value).__name__} names no tenant", sqlstate="42804")
-    settings = TextSettings()
-    data = codec.from_text(type_.base, natives.written(type_.base, value), settings)
-    return checked(codec.to_text(type_.base, data, settings).decode())
 
 
 def with_tenants(statement: Any, rows: list[Row]) -> tuple[Any, list[Row]]:
@@ -89,6 +35,7 @@ def with_tenants(statement: Any, rows: list[Row]) -> tuple[Any, list[Row]]:
     if table is None:
         return statement, rows
     _check_copies(statement, table)
+    _check_names(statement, table, rows)
     if isinstance(statement, dml.Insert):
         _check_upsert(statement, table)
         if statement._multi_values:
@@ -169,7 +116,7 @@ def _is_taken(type_: Any) -> bool:
     )
 
 
-def _refused(table: _Table, what: str, hint: str = _HINT) -> Exception:
+def _refused(table: _Table, what: str, hint: str = HINT) -> Exception:
     return as_it_is(Refusal(f'{what}: sealed column "{table.name}" has tenants', hint=hint))
 
 
@@ -200,6 +147,18 @@ def _check_copies(statement: Any, table: _Table) -> None:
             copied.add(_key(key))
     if copied:
         raise _refused(table, "copying a value of another row is not possible", "Select it, and give it as a value.")
+
+
+def _check_names(statement: Any, table: _Table, rows: list[Row]) -> None:
+    """SQLAlchemy gives a parameter to whatever it has called so itself, too. Raises SealedColumnError."""
+    known = {column.key for column in statement.table.c}
+    values = (_value(value) for _, value in _assigned(statement))
+    for node in (*visitors.iterate(statement), *values):
+        if isinstance(node, BindParameter) and not node.unique:
+            known.add(node.key)
+    unknown = sorted({key for row in rows for key in row} - known)
+    if unknown:
+        raise _refused(table, f'the statement has no parameter "{unknown[0]}"', "Leave it out.")
 
 
 # -- one row of values, in the statement or in each set of parameters

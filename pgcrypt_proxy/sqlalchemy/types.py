@@ -13,8 +13,8 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from pgcrypt_proxy.errors import Refusal
 from pgcrypt_proxy.sql.plan import Use
 from pgcrypt_proxy.sqlalchemy import guard
+from pgcrypt_proxy.sqlalchemy.of_tenant import OfTenant
 from pgcrypt_proxy.sqlalchemy.sealer import Sealer
-from pgcrypt_proxy.sqlalchemy.tenants import OfTenant
 from pgcrypt_proxy.sqlalchemy.unwrapped import SealedColumnError, as_it_is
 
 _NULL_TESTS = frozenset({operators.is_, operators.is_not})

@@ -30,6 +30,7 @@ from pgcrypt_proxy.ops.key_rotation import rotate_deks
 from pgcrypt_proxy.ops.keyring_store import KeyringStore, make_providers
 from pgcrypt_proxy.policy.load import load
 from pgcrypt_proxy.sqlalchemy import Sealed, SealedColumnError, Sealer
+from pgcrypt_proxy.sqlalchemy.of_tenant import OfTenant
 from tests.helpers.proxies import ProtectedDatabase, protected
 from tests.helpers.servers import PostgresServer
 
@@ -223,6 +224,12 @@ REFUSED: list[tuple[Callable[[Session], Any], str]] = [
         "is not known before",
     ),
     (
+        lambda s: s.connection().execute(
+            update(events).where(events.c.tenant_id == 7).values(payload="b"), {"tenant_id_1": 8}
+        ),
+        'no parameter "tenant_id_1"',
+    ),
+    (
         lambda s: s.execute(
             insert(Event).from_select(["owner", "id", "payload"], select(literal(8), Event.id, Event.payload))
         ),
@@ -324,8 +331,6 @@ def test_keys_are_rotated_and_erased(db: ProtectedDatabase, engine: Engine) -> N
     policy = load([db.rules])
 
     def sealed(tenant: int) -> bytes:
-        from pgcrypt_proxy.sqlalchemy.tenants import OfTenant
-
         return sealer.seal("events.payload", "a", "tenant_id", OfTenant(tenant, "a"))
 
     try:
