@@ -86,18 +86,19 @@ class Filler:
         prepare(self.connection, self._move)
         limit = min(limit, self._rows.size)
         active = self._held()
-        rows = self._left(where, limit)
-        if not rows:
+        found = self._left(where, limit)
+        if not found:
             return Batch(0, 0, is_last=True)
-        keyring = self._fresh(active, len(rows))
-        self._have_keys(keyring, rows, may_load=may_load)
+        keyring = self._fresh(active, len(found))
         started = time.monotonic()
+        rows = self._with_few_new_keys(keyring, found)
+        self._have_keys(keyring, rows, may_load=may_load)
         moved = self._write(rows, keyring)
         self._rows.took(time.monotonic() - started, len(rows))
         size = sum(len(value) for _, _, value in rows)
         if size > MAX_BYTES:
             self._rows.size = max(1, len(rows) * MAX_BYTES // size)
-        return Batch(len(rows), moved, is_last=moved == 0 or (len(rows) < limit and moved == len(rows)))
+        return Batch(len(rows), moved, is_last=moved == 0 or (len(found) < limit and moved == len(found)))
 
     def pending(self, limit: int) -> int:
         """How many rows are left to do, as far as `limit`. In the caller's transaction."""
@@ -138,6 +139,11 @@ class Filler:
         if not self._change.is_sealing:
             return self._keys.fresh_to_open(spare_time_s=spare_time_s)
         return self._keys.fresh(self._change.column.data_class, active, seals, spare_time_s=spare_time_s)
+
+    def _with_few_new_keys(self, keyring: Keyring, rows: list[Row]) -> list[Row]:
+        if self._change.column.tenant is None:
+            return rows
+        return rows[: of_tenants.portion(keyring, self._change, [value for _, _, value in rows])]
 
     def _have_keys(self, keyring: Keyring, rows: list[Row], *, may_load: bool = True) -> None:
         if self._change.column.tenant is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import struct
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import psycopg
 
@@ -25,6 +25,9 @@ from pgcrypt_proxy.ops.online.moves import SEAL
 from pgcrypt_proxy.ops.protect import values_of
 from pgcrypt_proxy.policy.model import TenantRule
 from pgcrypt_proxy.session.tenant_values import checked
+
+#: So many keys are loaded for a batch at most: each takes its provider some time, and the database, if it is made.
+MAX_NEW_KEYS = 64
 
 _BEING_ERASED = "SELECT tenant FROM pgcrypt.erased_tenants WHERE audit_id IS NULL ORDER BY 1 LIMIT 1"
 _IS_GENERATED = """
@@ -128,6 +131,22 @@ def _of_row(change: Change, read: bytes) -> tuple[str, bytes]:
 def _owned(tenant: str, plaintext: bytes) -> bytes:
     name = tenant.encode()
     return _LENGTH.pack(len(name)) + name + plaintext
+
+
+def portion(keyring: Keyring, change: Change, values: Sequence[bytes]) -> int:
+    """How many of the first values lack no more than MAX_NEW_KEYS keys."""
+    lacking: set[str | int] = set()
+    for number, value in enumerate(values):
+        with contextlib.suppress(PgcryptError):
+            if change.is_sealing and change.opened is None:
+                tenant = _of_row(change, value)[0]
+                if keyring.tenants.active_id(change.column.data_class, tenant) is None:
+                    lacking.add(tenant)
+            elif not keyring.tenants.is_known(key_id := envelope.parse(value).key_id):
+                lacking.add(key_id)
+        if len(lacking) > MAX_NEW_KEYS:
+            return number
+    return len(values)
 
 
 def wanted(keyring: Keyring, change: Change, values: Iterable[bytes]) -> KeyNotLoaded | None:

@@ -7,8 +7,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from pgcrypt_proxy.errors import ConfigError, PgcryptError
+from pgcrypt_proxy.errors import ConfigError, KeyNotLoaded, PgcryptError
 from pgcrypt_proxy.ops import erasure, protect
+from pgcrypt_proxy.ops.fresh_keys import FreshKeys
 from pgcrypt_proxy.ops.key_rotation import rotate_deks
 from pgcrypt_proxy.ops.online import moves, of_tenants, scrub, swap
 from pgcrypt_proxy.ops.online.engine import Run
@@ -233,6 +234,26 @@ def test_a_rotated_key_seals_nothing_more(events, store, sealing, verified, rule
 
 def _no_sleep(_: float) -> None:
     return None
+
+
+@pytest.mark.parametrize("kind", ["sealing", "opening"])
+def test_few_keys_are_loaded_for_one_batch(events, store, sealing, opening, ruled, monkeypatch, kind) -> None:
+    monkeypatch.setattr(of_tenants, "MAX_NEW_KEYS", 7)
+    events.execute("INSERT INTO public.events SELECT n, n, 'sown' || n FROM generate_series(50, 99) n")
+    if kind == "opening":
+        protect.protect(events, store, ruled, Options())
+    asked: list[int] = []
+    real = FreshKeys.fetch
+
+    def fetch(self: FreshKeys, wanted: KeyNotLoaded) -> None:
+        asked.append(len(wanted.key_ids) + len(wanted.seals))
+        real(self, wanted)
+
+    monkeypatch.setattr(FreshKeys, "fetch", fetch)
+    run = sealing(ruled) if kind == "sealing" else opening(ruled)
+    assert run.to_the_end().values == 80
+    assert max(asked) == 7
+    assert sum(asked) == 53
 
 
 def test_nobody_waits_for_a_key_under_the_tables_lock(events, sealing, verified, ruled, monkeypatch) -> None:
