@@ -93,7 +93,7 @@ class _Table:
             return
         left = self.sealed.keys() - keys
         first = next(iter(self.sealed.values())).type
-        beside = {self._spelled(column.type.column) for column in self.sealed.values()}
+        beside = {_spelled(column.type.column) for column in self.sealed.values()}
         left |= first.sealer.beside(first.column, self.tenant.name) - beside
         if left:
             raise _refused(
@@ -102,8 +102,9 @@ class _Table:
                 f"Set {', '.join(sorted(left))} in the same UPDATE, or delete the row and insert it anew.",
             )
 
-    def _spelled(self, name: str) -> str:
-        return name if name.count(".") == 2 else f"public.{name}"
+
+def _spelled(name: str) -> str:
+    return name if name.count(".") == 2 else f"public.{name}"
 
 
 def _is_taken(type_: Any) -> bool:

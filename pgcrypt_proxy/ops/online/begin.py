@@ -50,8 +50,8 @@ def _begin(connection: psycopg.Connection, target: Target) -> None:
         )
         if target.is_sealing:
             sealed_types.constrain(connection, column_id)
-        is_from_plain = target.direction == moves.SEAL and rule.tenant is not None
-        triggers.create(connection, move, rule.tenant.column if is_from_plain and rule.tenant else "")
+        tenant = rule.tenant if target.direction == moves.SEAL else None
+        triggers.create(connection, move, "" if tenant is None else tenant.column)
         triggers.check(connection, move)
 
 

@@ -36,7 +36,8 @@ def create(connection: psycopg.Connection, move: Move, tenant_column: str = "") 
     """In the transaction that adds the hidden column. `tenant_column` says whose the values are that are sealed."""
     hidden, column, table = quoted(move.hidden), quoted(move.column), move.qualified_table
     on_insert, on_update = names(move)
-    changes = " OR ".join(_differs(watched) for watched in (column, quoted(tenant_column))[: 2 if tenant_column else 1])
+    watched = [column, quoted(tenant_column)] if tenant_column else [column]
+    changes = " OR ".join(map(_differs, watched))
     name = function(move.column_id)
     connection.execute(
         f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS"
