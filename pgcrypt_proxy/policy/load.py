@@ -197,14 +197,15 @@ def _tenant(path: Path, members: dict[str, yaml.Node], column: str) -> TenantRul
             f"{where}: tenant names a column of the same row or a setting",
             hint=f"Write tenant: {{column: tenant_id}} or tenant: {{setting: {TENANT_SETTING}}}.",
         )
-    if "phase" in members and text(path, members["phase"], "phase") != SEALED:
-        raise PolicyError(
-            f"{where}: a column with tenants is sealed and made plain in one pause only, without a phase",
-            hint="Remove phase, and run protect or unprotect without --online.",
-        )
     if "setting" in given:
         if text(path, given["setting"], "setting") != TENANT_SETTING:
             raise PolicyError(f"{where}: the setting of a tenant is {TENANT_SETTING}", hint="There is no other one.")
+        if "phase" in members and text(path, members["phase"], "phase") == SEALING:
+            raise PolicyError(
+                f"{where}: whose a plain value is, no setting says once it is stored: such a column is sealed in one"
+                " pause only, without a phase",
+                hint="Remove phase, and run protect without --online, with --tenant; or name a column of tenants.",
+            )
         return TenantRule()
     name = text(path, given["column"], "column")
     if name == column or not name:

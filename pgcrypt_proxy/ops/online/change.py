@@ -9,7 +9,7 @@ import psycopg
 
 from pgcrypt_proxy.crypto.keyring import Keyring
 from pgcrypt_proxy.errors import ConfigError
-from pgcrypt_proxy.ops import sealed_types
+from pgcrypt_proxy.ops import sealed_types, tenant_columns
 from pgcrypt_proxy.ops.index_conversion import quoted
 from pgcrypt_proxy.ops.online.moves import REINDEX, Move
 from pgcrypt_proxy.ops.protect import send_function, values_of
@@ -72,5 +72,6 @@ def of(connection: psycopg.Connection, move: Move) -> Change:
         stored = f"{hidden}::pg_catalog.bytea"
         return Change(column, True, "pg_catalog.bytea", f"{old}::pg_catalog.bytea", stored, opened)
     if move.is_sealing:
-        return Change(column, True, "pg_catalog.bytea", f"{send}({old})", f"{hidden}::pg_catalog.bytea")
+        read = tenant_columns.beside(column.tenant, f"{send}({old})", "t")
+        return Change(column, True, "pg_catalog.bytea", read, f"{hidden}::pg_catalog.bytea")
     return Change(column, False, column.type.sql, f"{old}::pg_catalog.bytea", f"{send}({hidden})")

@@ -11,7 +11,7 @@ from pgcrypt_proxy.ops import column_checks, column_facts, protect
 from pgcrypt_proxy.ops.column_checks import Assessment, is_null_default
 from pgcrypt_proxy.ops.column_facts import ColumnFacts
 from pgcrypt_proxy.ops.index_conversion import Conversion, waits_for_values
-from pgcrypt_proxy.ops.online import moves, shown_order
+from pgcrypt_proxy.ops.online import moves, of_tenants, shown_order
 from pgcrypt_proxy.ops.online.fill import LOUD, is_silent
 from pgcrypt_proxy.policy.model import OPENING, REINDEXING, SEALING, Rule
 from pgcrypt_proxy.sql.catalog import HIDDEN_PREFIX, ProtectedColumn
@@ -57,18 +57,14 @@ class Target:
 
     def require_phase(self) -> None:
         """Raises ConfigError when the rule does not say that its column is on its way."""
-        if self.rule.tenant is not None:
-            raise ConfigError(f"{self.rule.qualified_name}: {_TENANTS}", hint=_TENANTS_HINT)
-        wanted = _PHASES[self.direction]
+        tenant, wanted = self.rule.tenant, _PHASES[self.direction]
+        if wanted == SEALING and tenant is not None and not tenant.column:  # no phase would help
+            raise ConfigError(f"{self.rule.qualified_name}: {of_tenants.UNKNOWN}", sqlstate="55000")
         if self.rule.phase != wanted:
             raise ConfigError(
                 f"{self.rule.source}: the rule of {self.rule.qualified_name} does not say phase: {wanted}",
                 hint=f"Write phase: {wanted} into the rule and reload every proxy (SIGHUP), then run this again.",
             )
-
-
-_TENANTS = "values of tenants are not sealed, made plain or reindexed while applications use them"
-_TENANTS_HINT = "Run protect or unprotect without --online; for another index key, the one and then the other."
 
 
 def facts(connection: psycopg.Connection, target: Target) -> ColumnFacts:
@@ -84,8 +80,6 @@ def facts(connection: psycopg.Connection, target: Target) -> ColumnFacts:
 
 def assess(connection: psycopg.Connection, target: Target, found: ColumnFacts, *, is_short: bool = False) -> Assessment:
     """Everything that is in the way, and what becomes of the indexes."""
-    if target.rule.tenant is not None:
-        raise ConfigError(f"{target.rule.qualified_name}: {_TENANTS}", hint=_TENANTS_HINT)
     if target.direction == moves.SEAL:
         made = protect.assess(connection, found, target.rule, target.options, is_short=is_short)
     else:
@@ -103,6 +97,10 @@ def assess(connection: psycopg.Connection, target: Target, found: ColumnFacts, *
                 f"{target.rule.type} is a domain with constraints, a column of which is not added without a pause: "
                 "unprotect it without --online"
             )
+    if target.rule.tenant is not None:
+        made.obstacles[:0] = of_tenants.obstacles(
+            connection, found, target.rule.tenant, target.direction, is_short=is_short
+        )
     for index in found.indexes:
         reason = waits_for_values(found, index)
         if reason is not None:
@@ -132,12 +130,12 @@ def raise_obstacles(target: Target, made: Assessment) -> None:
 def require_same(target: Target, column: ProtectedColumn) -> None:
     """Raises ConfigError when the rule is not the one by which values were sealed so far."""
     rule = target.rule
-    now = (rule.data_class, rule.search, rule.index_domain if rule.search else "")
-    if now != (column.data_class, column.search, column.index_domain if column.search else ""):
+    now = (rule.data_class, rule.search, rule.index_domain if rule.search else "", rule.tenant)
+    if now != (column.data_class, column.search, column.index_domain if column.search else "", column.tenant):
         raise ConfigError(
             f"{rule.source}: the rule was changed while {rule.qualified_name} is on its way",
-            detail=f"It began with data_class {column.data_class}, search [{', '.join(sorted(column.search))}]"
-            f" and index_domain {column.index_domain}.",
+            detail=f"It began with data_class {column.data_class}, search [{', '.join(sorted(column.search))}],"
+            f" index_domain {column.index_domain} and tenant {column.tenant or 'none'}.",
             hint="Write that again, or run it with --abandon and begin anew.",
             sqlstate="55000",
         )

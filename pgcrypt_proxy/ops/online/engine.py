@@ -141,7 +141,7 @@ class Run:
 
     def _begun(self) -> Move:
         if self.target.is_sealing:
-            self.store.ensure_keys([self.target.rule.data_class])
+            self.store.ensure_keys([] if self.target.rule.tenant is not None else [self.target.rule.data_class])
         checks.raise_obstacles(self.target, self._assessed())
         place = checks.facts(self.connection, self.target)
         pauses = Pauses(f"{place.qualified_name}: the table could not be had", WHO_IS_IN_THE_WAY, self.pace.sleep)

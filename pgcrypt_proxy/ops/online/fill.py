@@ -20,8 +20,8 @@ from pgcrypt_proxy.ops.connect import read_committed
 from pgcrypt_proxy.ops.fresh_keys import SPARE_TIME_S, FreshKeys
 from pgcrypt_proxy.ops.index_conversion import quoted
 from pgcrypt_proxy.ops.keyring_store import active_ids, hold_active_keys
-from pgcrypt_proxy.ops.online import triggers
-from pgcrypt_proxy.ops.online.change import Change
+from pgcrypt_proxy.ops.online import of_tenants, triggers
+from pgcrypt_proxy.ops.online.change import Change, Make, Reopen
 from pgcrypt_proxy.ops.online.moves import Move
 from pgcrypt_proxy.ops.online.pace import Portion
 
@@ -43,6 +43,9 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger
                WHERE tgrelid = %s::bigint::oid AND NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 16 <> 0
                  AND NOT pg_catalog.starts_with(tgname::text, %s))
 """
+
+
+Row = tuple[bytes, bytes, bytes]  # its place and version, and what is read of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,30 +78,27 @@ class Filler:
         """SQL that is true for rows of table `t` that are left to do; the partial index has the same."""
         return f"t.{quoted(self._move.column)} IS NOT NULL AND t.{quoted(self._move.hidden)} IS NULL"
 
-    def batch(self, where: str, *, limit: int = MAX_ROWS) -> Batch:
-        """Some of the rows that are left to do among those of `where`. In the caller's transaction."""
+    def batch(self, where: str, *, limit: int = MAX_ROWS, may_load: bool = True) -> Batch:
+        """Some of the rows that are left to do among those of `where`. In the caller's transaction.
+
+        Raises KeyNotLoaded where tenants' keys are needed that are not here and `may_load` is false.
+        """
         prepare(self.connection, self._move)
         limit = min(limit, self._rows.size)
-        active: frozenset[int] = frozenset()
-        if self._change.is_sealing:
-            hold_active_keys(self.connection)
-            active = active_ids(self.connection)
-        with self.connection.cursor(binary=True) as cursor:
-            rows = cursor.execute(
-                f"SELECT pg_catalog.tidsend(t.ctid), pg_catalog.xidsend(t.xmin), {self._change.read}"  # noqa: S608 (quoted names)
-                f" FROM ONLY {self._move.qualified_table} AS t WHERE {self.is_pending} AND {where}"
-                f" LIMIT {limit}".encode()
-            ).fetchall()
-        if not rows:
+        active = self._held()
+        found = self._left(where, limit)
+        if not found:
             return Batch(0, 0, is_last=True)
-        keyring = self._fresh(active, len(rows) if self._change.is_sealing else 0)
+        keyring = self._fresh(active, len(found))
         started = time.monotonic()
+        rows = self._with_few_new_keys(keyring, found)
+        self._have_keys(keyring, rows, may_load=may_load)
         moved = self._write(rows, keyring)
         self._rows.took(time.monotonic() - started, len(rows))
         size = sum(len(value) for _, _, value in rows)
         if size > MAX_BYTES:
             self._rows.size = max(1, len(rows) * MAX_BYTES // size)
-        return Batch(len(rows), moved, is_last=moved == 0 or (len(rows) < limit and moved == len(rows)))
+        return Batch(len(rows), moved, is_last=moved == 0 or (len(found) < limit and moved == len(found)))
 
     def pending(self, limit: int) -> int:
         """How many rows are left to do, as far as `limit`. In the caller's transaction."""
@@ -112,20 +112,57 @@ class Filler:
 
     def warm(self, count: int) -> None:
         """Have keys for `count` values ready, so that nothing is waited for under the table's lock."""
-        if self._change.is_sealing:
-            with self.connection.transaction():
-                hold_active_keys(self.connection)
-                self._fresh(active_ids(self.connection), count, spare_time_s=2 * SPARE_TIME_S)
-        else:
-            self._fresh(frozenset(), 0, spare_time_s=2 * SPARE_TIME_S)
+        with self.connection.transaction():
+            keyring = self._fresh(self._held(), count, spare_time_s=2 * SPARE_TIME_S)
+            if self._change.column.tenant is not None:
+                prepare(self.connection, self._move)
+                self._have_keys(keyring, self._left("true", count))
+
+    def _held(self) -> frozenset[int]:
+        """The active keys, which stay so until the transaction ends if values are sealed."""
+        if not self._change.is_sealing:
+            return frozenset()
+        hold_active_keys(self.connection)
+        return active_ids(self.connection)
+
+    def _left(self, where: str, limit: int) -> list[Row]:
+        with self.connection.cursor(binary=True) as cursor:
+            return cursor.execute(
+                f"SELECT pg_catalog.tidsend(t.ctid), pg_catalog.xidsend(t.xmin), {self._change.read}"  # noqa: S608 (quoted names)
+                f" FROM ONLY {self._move.qualified_table} AS t WHERE {self.is_pending} AND {where}"
+                f" LIMIT {limit}".encode()
+            ).fetchall()
 
     def _fresh(self, active: frozenset[int], seals: int, *, spare_time_s: float = SPARE_TIME_S) -> Keyring:
+        if self._change.column.tenant is not None:
+            return self._keys.fresh_of_tenants(self.connection, spare_time_s=spare_time_s)
         if not self._change.is_sealing:
             return self._keys.fresh_to_open(spare_time_s=spare_time_s)
         return self._keys.fresh(self._change.column.data_class, active, seals, spare_time_s=spare_time_s)
 
-    def _write(self, rows: list[tuple[bytes, bytes, bytes]], keyring: Keyring) -> int:
-        make, reopen = self._change.functions(keyring)
+    def _with_few_new_keys(self, keyring: Keyring, rows: list[Row]) -> list[Row]:
+        if self._change.column.tenant is None:
+            return rows
+        return rows[: of_tenants.portion(keyring, self._change, [value for _, _, value in rows])]
+
+    def _have_keys(self, keyring: Keyring, rows: list[Row], *, may_load: bool = True) -> None:
+        if self._change.column.tenant is None:
+            return
+        for _ in range(2):  # to open, and then to seal
+            wanted = of_tenants.wanted(keyring, self._change, [value for _, _, value in rows])
+            if wanted is None:
+                return
+            if not may_load:
+                raise wanted
+            self._keys.fetch(wanted)
+
+    def _functions(self, keyring: Keyring) -> tuple[Make, Reopen]:
+        if self._change.column.tenant is None:
+            return self._change.functions(keyring)
+        return of_tenants.functions(self._keys.store, keyring, self._change)
+
+    def _write(self, rows: list[Row], keyring: Keyring) -> int:
+        make, reopen = self._functions(keyring)
         plaintexts: dict[bytes, bytes] = {}
         staged = []
         for place, version, value in rows:

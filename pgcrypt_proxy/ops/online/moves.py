@@ -81,6 +81,12 @@ def every(connection: psycopg.Connection) -> list[Move]:
     return [Move(*row) for row in connection.execute(f"{_MOVES} ORDER BY m.column_id".encode())]
 
 
+def of_tenants(connection: psycopg.Connection) -> list[Move]:
+    """Those of columns with tenants."""
+    query = f"{_MOVES} JOIN pgcrypt.columns k ON k.id = m.column_id WHERE k.tenant <> '' ORDER BY m.column_id"
+    return [Move(*row) for row in connection.execute(query.encode())]
+
+
 def find(connection: psycopg.Connection, schema: str, table: str, column: str) -> Move | None:
     """The move of that column, if it is on its way."""
     row = connection.execute(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from pgcrypt_proxy.errors import ConfigError
+from pgcrypt_proxy.errors import ConfigError, KeyNotLoaded
 from pgcrypt_proxy.ops import sealed_types
 from pgcrypt_proxy.ops.index_conversion import quoted
 from pgcrypt_proxy.ops.online import checks, indexes, moves, properties, shown_order, triggers
@@ -139,7 +139,10 @@ def _fill_rest(filler: Filler) -> None:
     if pending > MAX_PENDING:
         raise NotYet("values")
     while pending:
-        done = filler.batch("true")
+        try:
+            done = filler.batch("true", may_load=False)
+        except KeyNotLoaded:
+            raise NotYet("keys") from None  # everybody would wait for them
         pending -= done.moved
         if done.is_last:
             break
