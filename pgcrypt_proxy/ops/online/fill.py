@@ -14,6 +14,7 @@ import psycopg
 from psycopg import errors as pg_errors
 
 from pgcrypt_proxy.crypto.keyring import Keyring
+from pgcrypt_proxy.crypto.foreign import UnreadableValue
 from pgcrypt_proxy.errors import ConfigError, PgcryptError
 from pgcrypt_proxy.ops import column_rows
 from pgcrypt_proxy.ops.connect import read_committed
@@ -24,8 +25,11 @@ from pgcrypt_proxy.ops.online import triggers
 from pgcrypt_proxy.ops.online.change import Change
 from pgcrypt_proxy.ops.online.moves import Move
 from pgcrypt_proxy.ops.online.pace import Portion
+from pgcrypt_proxy.ops.online.unreadable import Row
 
 MAX_ROWS = 1000
+#: Others' ciphers may take a tenth of a second for a value.
+FIRST_FOREIGN_ROWS = 2
 #: A batch of wide values has fewer rows.
 MAX_BYTES = 4 << 20
 #: For a transaction whose program stands still.
@@ -62,7 +66,7 @@ class Filler:
         self._keys = keys
         self._move = move
         self._change = change
-        self._rows = Portion(MAX_ROWS, 50)
+        self._rows = Portion(MAX_ROWS, 50 if change.foreign is None else FIRST_FOREIGN_ROWS)
         read_committed(connection)
         connection.execute(f"DROP TABLE IF EXISTS {STAGE}".encode())
         connection.execute(
@@ -79,6 +83,8 @@ class Filler:
         """Some of the rows that are left to do among those of `where`. In the caller's transaction."""
         prepare(self.connection, self._move)
         limit = min(limit, self._rows.size)
+        if self._change.unreadable is not None:  # whose rows come again and again
+            limit += len(self._change.unreadable)
         active: frozenset[int] = frozenset()
         if self._change.is_sealing:
             hold_active_keys(self.connection)
@@ -93,12 +99,27 @@ class Filler:
             return Batch(0, 0, is_last=True)
         keyring = self._fresh(active, len(rows) if self._change.is_sealing else 0)
         started = time.monotonic()
-        moved = self._write(rows, keyring)
+        moved, passed_over, is_news = self._write(rows, keyring)
         self._rows.took(time.monotonic() - started, len(rows))
         size = sum(len(value) for _, _, value in rows)
         if size > MAX_BYTES:
             self._rows.size = max(1, len(rows) * MAX_BYTES // size)
-        return Batch(len(rows), moved, is_last=moved == 0 or (len(rows) < limit and moved == len(rows)))
+        is_last = (moved == 0 and not is_news) or (len(rows) < limit and moved + passed_over == len(rows))
+        return Batch(len(rows), moved, is_last)
+
+    def at_once(self, most: int) -> int:
+        """Of `most` values, as many as may be written under the table's lock: those of slow ciphers are fewer."""
+        return most if self._change.foreign is None else min(most, self._rows.size)
+
+    def look_again(self) -> None:
+        """What did not open may have been corrected."""
+        if self._change.unreadable is not None:
+            self._change.unreadable.clear()
+
+    def require_readable(self) -> None:
+        """Raises ConfigError when there were values that do not open."""
+        if self._change.unreadable is not None:
+            self._change.unreadable.require_none()
 
     def pending(self, limit: int) -> int:
         """How many rows are left to do, as far as `limit`. In the caller's transaction."""
@@ -124,7 +145,9 @@ class Filler:
             return self._keys.fresh_to_open(spare_time_s=spare_time_s)
         return self._keys.fresh(self._change.column.data_class, active, seals, spare_time_s=spare_time_s)
 
-    def _write(self, rows: list[tuple[bytes, bytes, bytes]], keyring: Keyring) -> int:
+    def _write(self, rows: list[tuple[bytes, bytes, bytes]], keyring: Keyring) -> tuple[int, int, bool]:
+        """How many were written, how many do not open, and whether there are new ones among these."""
+        unreadable: list[Row] = []
         make, reopen = self._change.functions(keyring)
         plaintexts: dict[bytes, bytes] = {}
         staged = []
@@ -132,9 +155,15 @@ class Filler:
             try:
                 plaintexts[place], stored = make(value)
             except PgcryptError as error:
+                if isinstance(error, UnreadableValue) and self._change.unreadable is not None:
+                    unreadable.append((place, version, error.message))
+                    continue
                 error.detail = f"{self._move.qualified_name}, row {column_rows.shown(place)}."
                 raise
             staged.append((place, version, stored))
+        is_news = self._change.unreadable is not None and self._change.unreadable.note(self.connection, unreadable) > 0
+        if not staged:
+            return 0, len(unreadable), is_news
         # By COPY: parameters may be logged.
         column_rows.stage(self.connection, STAGE, staged)
         table, hidden = self._move.qualified_table, quoted(self._move.hidden)
@@ -153,7 +182,7 @@ class Filler:
         for place, stored in written:
             if stored is None or reopen(stored) != plaintexts[place]:
                 raise PgcryptError(f"{self._move.qualified_name}: a new value is not the old one; it was not stored")
-        return len(written)
+        return len(written), len(unreadable), is_news
 
 
 def is_silent(connection: psycopg.Connection, relation_oid: int) -> bool:
