@@ -187,9 +187,9 @@ class Catalog:
     statement may use, since a column is about to change places with the one beside it; `held_together`, of these, are
     those in which that happens in one transaction.
     `plain` are qualified names of columns that rules name and that are plain for now, as the rules' phase allows;
-    they are in none of the others; `foreign` are those of them that applications encrypt themselves. `moving` has the columns on their way by their relation's OID, `moving_names`
-    the names of all relations through which such are reached, `rearranged_names` those of relations of which
-    clients see other columns than the server has.
+    they are in none of the others; `foreign` are those of them that applications encrypt themselves. `moving` has the
+    columns on their way by their relation's OID, `moving_names` the names of all relations through which such are
+    reached, `rearranged_names` those of relations of which clients see other columns than the server has.
     """
 
     version: int

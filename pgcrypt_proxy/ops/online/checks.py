@@ -8,8 +8,8 @@ import psycopg
 
 from pgcrypt_proxy.errors import ConfigError
 from pgcrypt_proxy.ops import catalog_queries, column_checks, column_facts, install, protect
-from pgcrypt_proxy.ops.column_checks import Assessment, is_null_default
 from pgcrypt_proxy.ops.catalog_rules import logical_type
+from pgcrypt_proxy.ops.column_checks import Assessment, is_null_default
 from pgcrypt_proxy.ops.column_facts import ColumnFacts
 from pgcrypt_proxy.ops.importing import Foreign
 from pgcrypt_proxy.ops.index_conversion import Conversion, waits_for_values

@@ -24,7 +24,7 @@ from pgcrypt_proxy.ops.keyring_store import KeyringStore
 from pgcrypt_proxy.ops.online import begin as beginning
 from pgcrypt_proxy.ops.online import change, checks, indexes, moves, scrub, triggers
 from pgcrypt_proxy.ops.online.checks import Target
-from pgcrypt_proxy.ops.online.fill import Filler
+from pgcrypt_proxy.ops.online.fill import Batch, Filler
 from pgcrypt_proxy.ops.online.first_pass import FirstPass
 from pgcrypt_proxy.ops.online.locking import IN_THE_WAY, Pauses, holders
 from pgcrypt_proxy.ops.online.moves import Move
@@ -260,7 +260,8 @@ class Run:
             if pending <= filler.at_once(MAX_PENDING) // 2:
                 return
             self.progress("catching up", 0, pending)
-            if not self._written(filler, move):
+            done = self._written(filler, move)
+            if not done.moved and done.is_last:
                 filler.require_readable()
                 self.pace.sleep(0.2)
             self.pace.keep(self.connection)
@@ -271,12 +272,12 @@ class Run:
             sqlstate="55P03",
         )
 
-    def _written(self, filler: Filler, move: Move) -> int:
+    def _written(self, filler: Filler, move: Move) -> Batch:
         with self.connection.transaction():
             done = filler.batch("true")
             self._values += done.moved
             moves.step(self.connection, move, move.blocks, move.blocks, done.moved, 0)
-        return done.moved
+        return done
 
     def _caught_up_quickly(self, filler: Filler, move: Move) -> None:
         """What came while proxies were waited for. They hold statements now, so it is not more and more."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import errors as pg_errors
 
-from pgcrypt_proxy.crypto.keyring import Keyring
 from pgcrypt_proxy.crypto.foreign import UnreadableValue
+from pgcrypt_proxy.crypto.keyring import Keyring
 from pgcrypt_proxy.errors import ConfigError, PgcryptError
 from pgcrypt_proxy.ops import column_rows
 from pgcrypt_proxy.ops.connect import read_committed

@@ -1,4 +1,4 @@
-"""Values that do not open while a column is imported: they are passed over, and named before the columns change places."""
+"""Values that do not open while a column is imported: passed over, and named before the columns change places."""
 
 from __future__ import annotations
 
