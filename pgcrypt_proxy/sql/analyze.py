@@ -284,7 +284,9 @@ def _check_new(context: Context, target: Node, what: str) -> None:
 
 def _cursor(context: Context, tree: Node) -> None:
     """DECLARE CURSOR: FETCH says nothing of its query, so every protected output must show in RowDescription."""
-    for output in select(context, tree["query"], None) or ():
+    outputs = select(context, tree["query"], None) or ()
+    withheld.check(context, (output.protected for output in outputs))
+    for output in outputs:
         if output.protected is not None and not output.is_direct:
             raise refuse.construct(output.protected, "an expression in a cursor's result")
         output.use_plain()

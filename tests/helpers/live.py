@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 import threading
@@ -54,6 +55,16 @@ class Live:
         ):
             store = KeyringStore(own, make_providers(policy.keyring).current)
             return engine.Run(connection, store, Target(rule, is_sealing), **keywords).to_the_end()
+
+    def use_rules(self, columns: str) -> None:
+        """These rules, in force in both proxies."""
+        header = self.rules.read_text().partition("columns:")[0]
+        lines = "".join(f"\n  - {line}" for line in columns.splitlines() if line)
+        self.rules.write_text(f"{header}columns:{lines or ' []'}\n")
+        for proxy in self.proxies:
+            before = proxy.proxy.world.policy
+            asyncio.run_coroutine_threadsafe(proxy.proxy.reload(), proxy._loop).result(timeout=30)
+            assert proxy.proxy.world.policy is not before
 
 
 @contextlib.contextmanager
