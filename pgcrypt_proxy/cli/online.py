@@ -78,6 +78,7 @@ def run(
     target = Target(rule, is_sealing, chosen, is_import=is_import, foreign=foreign)
     name = target.rule.qualified_name
     command = f"pgcrypt-proxy {moves.COMMANDS[target.direction]} {name}"
+    again = "the same command" if is_import else command
     with options.open_database(database_url_file) as connection:
         if dry_run:
             with readable_errors(f"looking at {name}"):
@@ -108,7 +109,7 @@ def run(
                         return
                     done = work.to_the_end()
             except KeyboardInterrupt:
-                note(f"stopped; nothing is lost, and applications go on. To go on from here: {command}")
+                note(f"stopped; nothing is lost, and applications go on. To go on from here: {again}")
                 note(f"to leave the column as it is: {command} --abandon")
                 raise typer.Exit(INTERRUPTED) from None
     if done.move.state == moves.FILLING:
