@@ -345,6 +345,8 @@ class FromFrontend:
         """
         self._swaps.await_swap(statement.plan)
         if statement.sealed_under and not self._link.values.keyring.are_active(statement.sealed_under):
+            if self._swaps.speaks_of_imported(statement.plan):
+                self._planning.check_current(statement)
             return self._prepared_anew(statement)
         try:
             self._planning.check_current(statement)
