@@ -16,11 +16,14 @@ import psycopg
 import pytest
 from cryptography.fernet import Fernet
 
+from pgcrypt_proxy.crypto.foreign import forms
 from pgcrypt_proxy.ops import catalog_loader
 from pgcrypt_proxy.ops.connect import connect
+from pgcrypt_proxy.ops.importing import Foreign
 from pgcrypt_proxy.ops.keyring_store import KeyringStore, make_providers
 from pgcrypt_proxy.ops.protect import values_of
 from pgcrypt_proxy.policy.load import load
+from tests.conftest import NOT_APPLICABLE
 from tests.helpers.live import Live, await_state, two_proxies
 from tests.helpers.servers import PostgresServer
 
@@ -249,3 +252,29 @@ def state(live: Live) -> str | None:
     with live.direct() as direct:
         row = direct.execute("SELECT state FROM pgcrypt.moves").fetchone()
     return row and row[0]
+
+
+def test_an_application_whose_sql_encrypts(postgres: PostgresServer, tmp_path: Path) -> None:
+    columns = RULE.format(phase=", phase: importing")
+    with two_proxies(postgres, tmp_path, SCHEMA, columns, is_sealed=False) as live, live.connect(1) as client:
+        with live.direct() as direct:
+            row = direct.execute("SELECT count(*) FROM pg_available_extensions WHERE name = 'pgcrypto'").fetchone()
+            if row == (0,):
+                pytest.skip(f"{NOT_APPLICABLE}this server comes without pgcrypto")
+            direct.execute("CREATE EXTENSION pgcrypto; ALTER TABLE users ALTER email TYPE bytea USING email::bytea")
+        write = "INSERT INTO users (id, email) VALUES (%s, pgp_sym_encrypt(%s, %s))"
+        read = "SELECT pgp_sym_decrypt(email, %s) FROM users WHERE id = %s"
+        for number in range(50):
+            client.execute(write, [number, f"sown{number}", "sown secret"])
+        cipher = Foreign(forms.make(forms.PGP, b"sown secret"))
+        live.bring_in("email", cipher, cut_over=False)
+        client.execute(write, [50, "sown50", "sown secret"])
+        assert client.execute(read, ["sown secret", 50]).fetchone() == ("sown50",)
+        assert live.bring_in("email", cipher).values == 1
+        for _ in range(2):  # withheld, and then as any protected column
+            for query, values in ((write, [51, "sown", "sown secret"]), (read, ["sown secret", 50])):
+                with pytest.raises((psycopg.errors.FeatureNotSupported, psycopg.errors.ObjectNotInPrerequisiteState)):
+                    client.execute(query, values)
+            live.use_rules(RULE.format(phase=""))
+        expected = {number: f"sown{number}" for number in range(51)}
+        assert dict(client.execute("SELECT id, email FROM users").fetchall()) == opened(live) == expected
