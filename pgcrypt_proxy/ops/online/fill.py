@@ -25,7 +25,7 @@ from pgcrypt_proxy.ops.online import triggers
 from pgcrypt_proxy.ops.online.change import Change
 from pgcrypt_proxy.ops.online.moves import Move
 from pgcrypt_proxy.ops.online.pace import Portion
-from pgcrypt_proxy.ops.online.unreadable import Row
+from pgcrypt_proxy.ops.online.unreadable import PassedOver
 
 MAX_ROWS = 1000
 #: Others' ciphers may take a tenth of a second for a value.
@@ -147,7 +147,7 @@ class Filler:
 
     def _write(self, rows: list[tuple[bytes, bytes, bytes]], keyring: Keyring) -> tuple[int, int, bool]:
         """How many were written, how many do not open, and whether there are new ones among these."""
-        unreadable: list[Row] = []
+        unreadable: list[PassedOver] = []
         make, reopen = self._change.functions(keyring)
         plaintexts: dict[bytes, bytes] = {}
         staged = []

@@ -16,7 +16,7 @@ from pgcrypt_proxy.ops.online.moves import Move
 #: When there are so many, looking for more is in vain: the secret is not the one.
 MAX_UNREADABLE = 100
 
-Row = tuple[bytes, bytes, str]  # place, version, why it does not open
+PassedOver = tuple[bytes, bytes, str]  # place, version, why it does not open
 
 
 class Unreadable:
@@ -35,7 +35,7 @@ class Unreadable:
         with self._lock:
             self._rows.clear()
 
-    def note(self, connection: psycopg.Connection, rows: Iterable[Row]) -> int:
+    def note(self, connection: psycopg.Connection, rows: Iterable[PassedOver]) -> int:
         """How many of them are new. In the transaction that has read them. Raises ConfigError when it is pointless."""
         with self._lock:
             new = [row for row in rows if row[:2] not in self._rows]
