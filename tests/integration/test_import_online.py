@@ -196,7 +196,7 @@ def test_an_application_goes_on_to_the_cut_over_and_is_refused_behind_it(
     assert FERNET.decrypt(shown) == b"sown of old"
     with application.running(), live.direct() as direct:
         progress = "SELECT count(*) FROM pgcrypt.moves WHERE moved > 0 AND next_block < blocks"
-        command.kill_when(lambda: direct.execute(progress).fetchone() == (1,), "--pause", "0.3")
+        command.kill_when(lambda: direct.execute(progress).fetchone() == (1,), "--pause", "30")
         await_state(live, "filling")
         assert "ready: public.users.email" in command.run()
         application.await_more()
