@@ -44,6 +44,10 @@ BatchBlocks = Annotated[
 ]
 Jobs = Annotated[int, typer.Option("--jobs", min=1, max=64, help="With --online: so many connections that fill.")]
 DEFAULT_BATCH_BLOCKS = BATCH_BLOCKS
+_CUT_OVER = (
+    "note: no value of the column passes as long as its rule says phase: importing. When no application encrypts it"
+    " itself any more, take `phase` out of the rule, and reload the proxies (SIGHUP)"
+)
 
 
 def column_of(place: str | None, table: str | None, column: str | None) -> tuple[str, str]:
@@ -99,6 +103,7 @@ def run(
                         jobs,
                         lambda: _helper(database_url_file, policy),
                         cut_over,
+                        (lambda: _say_cut_over(name)) if is_import else None,
                     )
                     if not abandon and work.is_done():
                         say(f"already {'sealed' if is_sealing else 'plain'}: {name}")
@@ -121,10 +126,7 @@ def run(
             "note: what is under the old key may still be in free space of the table's blocks until it is used anew"
             " (VACUUM FULL at a quiet time takes it away), in old WAL, backups, replication slots and free disk blocks"
         )
-        note(
-            "note: no value of the column passes now. When no application encrypts it itself any more, take `phase` out"
-            " of the rule, and reload the proxies (SIGHUP)"
-        )
+        note(_CUT_OVER)
         return
     if is_sealing:
         note(
@@ -143,6 +145,12 @@ def look(connection: psycopg.Connection, rule: Rule, foreign: Foreign, *, is_sai
     if is_said:
         say(f"{rule.qualified_name}: {found.values - found.unreadable:,} of {found.values:,} values open")
     found.require_readable(rule.qualified_name)
+
+
+def _say_cut_over(name: str) -> None:
+    """Before rows are written anew, which takes time, while no value passes."""
+    say(f"cut over: {name}")
+    note(_CUT_OVER)
 
 
 def _show_ready(done: Outcome) -> None:

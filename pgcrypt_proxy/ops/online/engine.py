@@ -68,7 +68,7 @@ class Run:
     """One run for one column. `store` has a connection of its own.
 
     `helper` gives both again for each of the other `jobs` that fill. Without `cut_over` it ends when all is ready for
-    the columns to change places.
+    the columns to change places. `on_switched` is called when they have.
     """
 
     connection: psycopg.Connection
@@ -80,6 +80,7 @@ class Run:
     jobs: int = 1
     helper: Helper | None = None
     cut_over: bool = True
+    on_switched: Callable[[], None] | None = None
     _values: int = field(default=0, init=False)
 
     def to_the_end(self) -> Outcome:
@@ -168,6 +169,8 @@ class Run:
             filler = self._nearly_filled(keys, move)
             if self.cut_over:
                 self._swapped(filler, self._found())
+                if self.on_switched is not None:
+                    self.on_switched()
             else:
                 self._ready(filler, self._found())
         finally:
