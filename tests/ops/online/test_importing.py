@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -115,6 +116,15 @@ def test_values_become_those_of_the_rules_type(connection, bringing, opened, rul
     fill_table(connection, "bytea", [token("-7"), token("12"), None])
     bringing(rule("public.t.v", "int4")).to_the_end()
     assert opened() == {1: b"\xff\xff\xff\xf9", 2: b"\0\0\0\x0c", 3: None}
+
+
+def test_neither_key_nor_plaintext_is_sent(postgres, database, connection, bringing, rule) -> None:
+    fill_table(connection, "bytea", [token(MAIL.format(number)) for number in range(20)])
+    bringing(rule("public.t.v", "text", ("equality",))).to_the_end()
+    entries = re.split(r"^(?=\d{4}-\d\d-\d\d )", postgres.log_text(), flags=re.MULTILINE)
+    logged = "".join(entry for entry in entries if f"@{database} " in entry.partition("\n")[0])
+    assert "pgcrypt_fill" in logged
+    assert not [secret for secret in ("sown", KEY.decode()) if secret in logged]
 
 
 class TestWhatDoesNotOpen:
