@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import errors as pg_errors
 
+from pgcrypt_proxy.crypto.foreign import UnreadableValue
 from pgcrypt_proxy.crypto.keyring import Keyring
 from pgcrypt_proxy.errors import ConfigError, PgcryptError
 from pgcrypt_proxy.ops import column_rows
@@ -24,8 +25,11 @@ from pgcrypt_proxy.ops.online import of_tenants, triggers
 from pgcrypt_proxy.ops.online.change import Change, Make, Reopen
 from pgcrypt_proxy.ops.online.moves import Move
 from pgcrypt_proxy.ops.online.pace import Portion
+from pgcrypt_proxy.ops.online.unreadable import PassedOver
 
 MAX_ROWS = 1000
+#: Others' ciphers may take a tenth of a second for a value.
+FIRST_FOREIGN_ROWS = 2
 #: A batch of wide values has fewer rows.
 MAX_BYTES = 4 << 20
 #: For a transaction whose program stands still.
@@ -65,7 +69,7 @@ class Filler:
         self._keys = keys
         self._move = move
         self._change = change
-        self._rows = Portion(MAX_ROWS, 50)
+        self._rows = Portion(MAX_ROWS, 50 if change.foreign is None else FIRST_FOREIGN_ROWS)
         read_committed(connection)
         connection.execute(f"DROP TABLE IF EXISTS {STAGE}".encode())
         connection.execute(
@@ -85,6 +89,8 @@ class Filler:
         """
         prepare(self.connection, self._move)
         limit = min(limit, self._rows.size)
+        if self._change.unreadable is not None:  # whose rows come again and again
+            limit += len(self._change.unreadable)
         active = self._held()
         found = self._left(where, limit)
         if not found:
@@ -93,12 +99,27 @@ class Filler:
         started = time.monotonic()
         rows = self._with_few_new_keys(keyring, found)
         self._have_keys(keyring, rows, may_load=may_load)
-        moved = self._write(rows, keyring)
+        moved, passed_over, is_news = self._write(rows, keyring)
         self._rows.took(time.monotonic() - started, len(rows))
         size = sum(len(value) for _, _, value in rows)
         if size > MAX_BYTES:
             self._rows.size = max(1, len(rows) * MAX_BYTES // size)
-        return Batch(len(rows), moved, is_last=moved == 0 or (len(found) < limit and moved == len(found)))
+        is_last = (moved == 0 and not is_news) or (len(found) < limit and moved + passed_over == len(found))
+        return Batch(len(rows), moved, is_last)
+
+    def at_once(self, most: int) -> int:
+        """Of `most` values, as many as may be written under the table's lock: those of slow ciphers are fewer."""
+        return most if self._change.foreign is None else min(most, self._rows.size)
+
+    def look_again(self) -> None:
+        """What did not open may have been corrected."""
+        if self._change.unreadable is not None:
+            self._change.unreadable.clear()
+
+    def require_readable(self) -> None:
+        """Raises ConfigError when there were values that do not open."""
+        if self._change.unreadable is not None:
+            self._change.unreadable.require_none()
 
     def pending(self, limit: int) -> int:
         """How many rows are left to do, as far as `limit`. In the caller's transaction."""
@@ -161,7 +182,9 @@ class Filler:
             return self._change.functions(keyring)
         return of_tenants.functions(self._keys.store, keyring, self._change)
 
-    def _write(self, rows: list[Row], keyring: Keyring) -> int:
+    def _write(self, rows: list[Row], keyring: Keyring) -> tuple[int, int, bool]:
+        """How many were written, how many do not open, and whether there are new ones among these."""
+        unreadable: list[PassedOver] = []
         make, reopen = self._functions(keyring)
         plaintexts: dict[bytes, bytes] = {}
         staged = []
@@ -169,9 +192,15 @@ class Filler:
             try:
                 plaintexts[place], stored = make(value)
             except PgcryptError as error:
+                if isinstance(error, UnreadableValue) and self._change.unreadable is not None:
+                    unreadable.append((place, version, error.message))
+                    continue
                 error.detail = f"{self._move.qualified_name}, row {column_rows.shown(place)}."
                 raise
             staged.append((place, version, stored))
+        is_news = self._change.unreadable is not None and self._change.unreadable.note(self.connection, unreadable) > 0
+        if not staged:
+            return 0, len(unreadable), is_news
         # By COPY: parameters may be logged.
         column_rows.stage(self.connection, STAGE, staged)
         table, hidden = self._move.qualified_table, quoted(self._move.hidden)
@@ -190,7 +219,7 @@ class Filler:
         for place, stored in written:
             if stored is None or reopen(stored) != plaintexts[place]:
                 raise PgcryptError(f"{self._move.qualified_name}: a new value is not the old one; it was not stored")
-        return len(written)
+        return len(written), len(unreadable), is_news
 
 
 def is_silent(connection: psycopg.Connection, relation_oid: int) -> bool:

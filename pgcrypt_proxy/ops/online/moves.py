@@ -14,10 +14,10 @@ from pgcrypt_proxy.ops.index_conversion import quoted
 from pgcrypt_proxy.ops.swap_locks import ENGINE_LOCK, ROTATION_LOCK
 from pgcrypt_proxy.sql.catalog import HIDDEN_PREFIX
 
-SEAL, OPEN, REINDEX = "seal", "open", "reindex"
+SEAL, OPEN, REINDEX, IMPORT = "seal", "open", "reindex", "import"
 FILLING, SWITCHING, SCRUBBING = "filling", "switching", "scrubbing"
 
-COMMANDS = {SEAL: "protect --online", OPEN: "unprotect --online", REINDEX: "rotate index"}
+COMMANDS = {SEAL: "protect --online", OPEN: "unprotect --online", REINDEX: "rotate index", IMPORT: "import --online"}
 
 #: How long a killed run's session may take to end.
 ENGINE_WAIT_S = 15.0

@@ -135,8 +135,9 @@ def _swap_one(connection: psycopg.Connection, filled: Filled) -> None:
 
 
 def _fill_rest(filler: Filler) -> None:
-    pending = filler.pending(MAX_PENDING + 1)
-    if pending > MAX_PENDING:
+    most = filler.at_once(MAX_PENDING)
+    pending = filler.pending(most + 1)
+    if pending > most:
         raise NotYet("values")
     while pending:
         try:
@@ -147,4 +148,5 @@ def _fill_rest(filler: Filler) -> None:
         if done.is_last:
             break
     if pending or filler.pending(1):
+        filler.require_readable()
         raise ConfigError("values that nobody holds cannot be written")
