@@ -123,7 +123,7 @@ class Tenants(Load):
     def check(self) -> None:
         """Nobody noticed anything, and both proxies show what was written."""
         assert self.errors == []
-        assert self.operations > 100
+        assert self.operations > 20
         assert as_read(self.live) == as_read(self.live, 1) == self.expected
         with self.live.direct() as direct:
             rows = direct.execute("SELECT id, tenant_id FROM users").fetchall()
@@ -137,10 +137,10 @@ def as_read(live: Live, which: int = 0, where: str = "true") -> dict[int, tuple[
         }
 
 
-def check_sealed(live: Live) -> None:
+def check_sealed(live: Live, expected: dict[int, tuple[str, str | None]]) -> None:
     """In the database itself: each value is under an active key of its row's tenant, opens, and has its terms."""
     with live.direct() as direct:
-        for column in ("email", "note"):
+        for number, column in enumerate(("email", "note")):
             stored = f"u.{column}::bytea"
             counts = direct.execute(
                 f"SELECT count(*), count(*) FILTER (WHERE k.tenant = u.tenant_id::text AND k.state = 'active'),"
@@ -150,7 +150,7 @@ def check_sealed(live: Live) -> None:
             ).fetchone()
             assert counts is not None
             values, right, plain = counts
-            assert values == right > 1000
+            assert values == right == sum(row[number] is not None for row in expected.values())
             assert plain == 0
     policy, url = load([live.rules]), live.server.dsn(live.name)
     with contextlib.closing(connect(url)) as connection, contextlib.closing(connect(url)) as own:
@@ -162,8 +162,9 @@ def check_erasable(live: Live, expected: dict[int, tuple[str, str | None]], owne
     """One tenant goes, and all others stay readable."""
     with contextlib.closing(connect(live.server.dsn(live.name))) as connection:
         made = erasure.erase(connection, "3", sleep=lambda _: None)
-    assert made["values"] > 100
     others = {key: values for key, values in expected.items() if owners.get(key, key % 7) != 3}
+    gone = [values for key, values in expected.items() if key not in others]
+    assert made["values"] == sum(value is not None for values in gone for value in values) > 0
     for which in (0, 1):
         assert as_read(live, which, "tenant_id <> 3") == others
         assert is_refused(live, which)
@@ -186,7 +187,7 @@ def test_columns_of_tenants_are_sealed_under_load(live: Live) -> None:
         live.move("email")
         live.move("note")
     clients.check()
-    check_sealed(live)
+    check_sealed(live, clients.expected)
     check_erasable(live, clients.expected, clients.owners)
 
 
@@ -211,7 +212,7 @@ def test_a_column_of_tenants_is_reindexed_under_load(live: Live) -> None:
         store = KeyringStore(own, make_providers(policy.keyring).current)
         Rotation(connection, store, policy, settle_s=5).to_the_end()
     clients.check()
-    check_sealed(live)
+    check_sealed(live, clients.expected)
     with live.connect() as connection:
         for key, (email, _) in [*clients.expected.items()][:50]:
             assert connection.execute("SELECT id FROM users WHERE email = %s", [email]).fetchall() == [(key,)]
