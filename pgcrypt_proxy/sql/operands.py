@@ -285,12 +285,17 @@ def _unwrapped(text: ParsedText, start: int, end: int, at: int) -> int:
 def type_beside(given: Sequence[Operand], column: LogicalType) -> LogicalType:
     """The type that operands without one have in an array or a column of VALUES: that of the others, else text.
 
-    Raises NotAnOperand where only the declared type of a parameter beside a
+    Raises NotAnOperand where the others do not go together, and where only the declared type of a parameter beside a
     literal, or NULL, would tell, and `column`, which they are for, is no text.
     """
-    casts = [operand.cast.base for operand in given if operand.cast is not None]
-    if casts:
-        return casts[0]
+    found: LogicalType | None = None
+    for cast in (operand.cast.base for operand in given if operand.cast is not None):
+        if found is None or (is_alike(found, cast) and not is_alike(cast, found)):
+            found = cast
+        elif not is_alike(cast, found):
+            raise NotAnOperand
+    if found is not None:
+        return found
     has_parameter = any(operand.parameter is not None for operand in given)
     if has_parameter and any(operand.parameter is None for operand in given) and column.base.name not in _TEXTS:
         raise NotAnOperand

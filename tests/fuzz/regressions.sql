@@ -20,8 +20,20 @@ SELECT id FROM users WHERE born = ANY (ARRAY['1985-12-31', '1999-12-31'])
 SELECT id FROM orders WHERE total = ANY (ARRAY[10.5, '7.77'])
 --> same
 
+SELECT id FROM orders WHERE total = ANY (ARRAY[10, '7.77', 10.5])
+--> same
+
+SELECT id FROM orders WHERE total IN (VALUES (10), (' 7.77 '), (10.5))
+--> same
+
+SELECT id FROM users WHERE email = ANY (ARRAY['planted-ann@x', 'planted-bob@x'::varchar, 'planted-cy@x'::text])
+--> same
+
 SELECT id FROM users WHERE born IN (VALUES ('1999-12-31'::date), ('1990-02-03'))
 --> same
+
+SELECT id FROM users WHERE email IN (SELECT nick, count(*) FROM logs GROUP BY nick)
+--> error 42601
 
 SELECT id FROM users WHERE born NOT IN (VALUES ({born:'1999-12-31'}), ('1990-02-03'))
 --> refused: only a parameter, a literal
