@@ -61,7 +61,7 @@ def told(link: Link, template: Template, sql: str, route: Any) -> Told:
     binder = literal_binder(link, slots, len(found.same)) if is_rewritten else None
     if is_rewritten and binder is None:
         return nothing
-    max_bytes = min(link.planner.max_statement_bytes, link.frontend.max_bytes - _MESSAGE_BYTES)
+    max_bytes = max(0, min(link.planner.max_statement_bytes, link.frontend.max_bytes - _MESSAGE_BYTES))
     native_binder = None if binder is None else binder.native
     assert fast.native is not None
     native = fast.native.Template(template, route, found.same, max_bytes, native_binder, tuple(parts))
