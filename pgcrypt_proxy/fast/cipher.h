@@ -1,10 +1,10 @@
-/* One key, its two contexts of libcrypto, and how much may be sealed with it. */
+/* One key, its two contexts of libcrypto's provider, and how much may be sealed with it. */
 #ifndef PGCRYPT_CIPHER_H
 #define PGCRYPT_CIPHER_H
 
 typedef struct {
     PyObject_HEAD
-    EVP_CIPHER_CTX *seal, *open;
+    void *seal, *open;
     int is_busy, is_closed;
     long long granted; /* how many values may be sealed */
     double seal_until; /* and until when, by CLOCK_MONOTONIC */
@@ -14,11 +14,11 @@ static PyTypeObject *cipher_type;
 
 static void cipher_drop(Cipher *self)
 {
-    /* libcrypto overwrites the key schedule before it frees it */
+    /* the provider overwrites the key schedule before it frees it */
     if (self->seal != NULL)
-        crypto.ctx_free(self->seal);
+        gcm.freectx(self->seal);
     if (self->open != NULL)
-        crypto.ctx_free(self->open);
+        gcm.freectx(self->open);
     self->seal = self->open = NULL;
 }
 

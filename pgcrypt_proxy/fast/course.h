@@ -44,6 +44,7 @@ typedef struct {
     double keys_until;
     int is_armed, status;
     Taken flight, last;
+    Stream stream;
 } Courses;
 
 static void taken_drop(Taken *taken)
@@ -69,6 +70,7 @@ static int course_traverse(PyObject *object, visitproc visit, void *arg)
         Py_VISIT(taken->result);
         Py_VISIT(taken->template);
     }
+    Py_VISIT((PyObject *)self->stream.rows);
     return 0;
 }
 
@@ -82,6 +84,7 @@ static int course_clear(PyObject *object)
     Py_CLEAR(self->templates);
     taken_drop(&self->flight);
     taken_drop(&self->last);
+    stream_end(&self->stream);
     return 0;
 }
 

@@ -159,6 +159,68 @@ static PyObject *course_replies(PyObject *object, PyObject *data)
     return take(object, data, course_take_replies);
 }
 
+PyDoc_STRVAR(stream_doc,
+             "stream(rows, kept, limit, keys_until): take the rows of a result, too, from `kept`, the beginning of one, on.\n\n"
+             "Messages are taken that are shorter than `limit`. Whether there is now a stream that was none before.");
+
+static PyObject *course_stream(PyObject *object, PyObject *args)
+{
+    Courses *self = (Courses *)object;
+    PyObject *rows;
+    const char *kept;
+    Py_ssize_t kept_size, limit;
+    double keys_until;
+    if (!PyArg_ParseTuple(args, "O!y#nd:stream", rows_type, &rows, &kept, &kept_size, &limit, &keys_until))
+        return NULL;
+    if (self->settled == NULL || self->stream.rows != NULL || limit < 0)
+        Py_RETURN_FALSE;
+    Py_INCREF(rows);
+    self->stream.rows = (Rows *)rows;
+    self->stream.limit = (size_t)limit;
+    self->keys_until = keys_until;
+    if (stream_wants(&self->stream, (const unsigned char *)kept, (size_t)kept_size) == 0 ||
+        !stream_keep(&self->stream, (const unsigned char *)kept, (size_t)kept_size)) {
+        stream_end(&self->stream);
+        Py_RETURN_FALSE;
+    }
+    Py_RETURN_TRUE;
+}
+
+PyDoc_STRVAR(rows_doc,
+             "rows(data): what the client gets of these bytes in a stream, and what is left to Python, at which the stream\n"
+             "has ended, or None. None if there is no stream.");
+
+static PyObject *course_rows(PyObject *object, PyObject *data)
+{
+    Courses *self = (Courses *)object;
+    if (!PyBytes_CheckExact(data)) {
+        PyErr_SetString(PyExc_TypeError, "bytes are taken");
+        return NULL;
+    }
+    if (self->stream.rows == NULL)
+        Py_RETURN_NONE;
+    PyObject *rest, *made = stream_take(&self->stream, data, self->keys_until, &rest), *answer = NULL;
+    if (!PyErr_Occurred())
+        answer = Py_BuildValue("(OO)", made == NULL ? Py_None : made, rest == NULL ? Py_None : rest);
+    Py_XDECREF(made);
+    Py_XDECREF(rest);
+    return answer;
+}
+
+PyDoc_STRVAR(halt_doc, "halt(): end the stream, if there is one. The beginning of a row that it has kept, or None.");
+
+static PyObject *course_halt(PyObject *object, PyObject *unused)
+{
+    Stream *stream = &((Courses *)object)->stream;
+    (void)unused;
+    if (stream->rows == NULL)
+        Py_RETURN_NONE;
+    PyObject *kept = PyBytes_FromStringAndSize((const char *)stream->kept, (Py_ssize_t)stream->kept_size);
+    if (kept != NULL)
+        stream_end(stream);
+    return kept;
+}
+
 PyDoc_STRVAR(close_course_doc, "close(): take nothing any more, and let go of everything.");
 
 static PyObject *course_close(PyObject *object, PyObject *unused)
@@ -179,6 +241,9 @@ static PyMethodDef course_methods[] = {
     {"renew", course_renew, METH_NOARGS, renew_doc},
     {"requests", course_requests, METH_O, "requests(data): what goes to the server in its place, or None: not taken."},
     {"replies", course_replies, METH_O, "replies(data): what goes to the client in its place, or None: not taken."},
+    {"stream", course_stream, METH_VARARGS, stream_doc},
+    {"rows", course_rows, METH_O, rows_doc},
+    {"halt", course_halt, METH_NOARGS, halt_doc},
     {"close", course_close, METH_NOARGS, close_course_doc},
     {NULL, NULL, 0, NULL},
 };

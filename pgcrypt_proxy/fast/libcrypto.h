@@ -1,16 +1,18 @@
 /* The few functions of OpenSSL that are used, found at run time: no headers of OpenSSL are needed to build.
  *
- * libcrypto.so.3 is what Python's own hashlib uses, so it is loaded already. The prototypes are OpenSSL 3's
- * (EVP_EncryptInit(3)); that they fit is shown by a known answer before anything is used.
+ * libcrypto.so.3 is what Python's own hashlib uses, so it is loaded already. AES-256-GCM is the provider's that
+ * libcrypto chooses, called by the table of functions that it gives EVP (provider-cipher(7)). EVP's own calls look up
+ * the nonce's length and the tag's place by their names for each value, which takes OpenSSL 3.0 as long as the cipher.
+ * That all of it fits is shown by known answers before anything is used.
  */
 #ifndef PGCRYPT_LIBCRYPTO_H
 #define PGCRYPT_LIBCRYPTO_H
 
 #include <dlfcn.h>
-#include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <strings.h>
 
 #define KEY_LENGTH 32
 #define NONCE_LENGTH 12
@@ -18,15 +20,13 @@
 #define DIGEST_LENGTH 32
 #define DIGEST_BLOCK 64
 
-typedef struct evp_cipher_ctx_st EVP_CIPHER_CTX;
 typedef struct evp_cipher_st EVP_CIPHER;
-typedef struct engine_st ENGINE;
+typedef struct ossl_provider_st OSSL_PROVIDER;
+typedef struct ossl_lib_ctx_st OSSL_LIB_CTX;
 /* SHA256_CTX has 112 bytes; may be copied, as its own header says by defining it. */
 typedef struct {
     uint64_t opaque[24];
 } SHA256_CTX;
-
-enum { CTRL_AEAD_SET_TAG = 0x11 };
 
 typedef struct {
     const char *key;
@@ -37,18 +37,27 @@ typedef struct {
 
 enum { PARAM_OCTET_STRING = 5 };
 
+/* What a provider offers: openssl/core.h. */
+typedef struct {
+    int function_id;
+    void (*function)(void);
+} OSSL_DISPATCH;
+
+typedef struct {
+    const char *algorithm_names, *property_definition;
+    const OSSL_DISPATCH *implementation;
+    const char *algorithm_description;
+} OSSL_ALGORITHM;
+
+enum { OPERATION_CIPHER = 2 };
+enum { NEWCTX = 1, ENCRYPT_INIT, DECRYPT_INIT, UPDATE, FINAL, FREECTX = 7, GET_CTX_PARAMS = 10 };
+
 static struct {
-    EVP_CIPHER_CTX *(*ctx_new)(void);
-    void (*ctx_free)(EVP_CIPHER_CTX *);
-    int (*ctx_ctrl)(EVP_CIPHER_CTX *, int, int, void *);
-    int (*ctx_get_params)(EVP_CIPHER_CTX *, OSSL_PARAM *);
-    const EVP_CIPHER *(*aes_256_gcm)(void);
-    int (*encrypt_init)(EVP_CIPHER_CTX *, const EVP_CIPHER *, ENGINE *, const unsigned char *, const unsigned char *);
-    int (*encrypt_update)(EVP_CIPHER_CTX *, unsigned char *, int *, const unsigned char *, int);
-    int (*encrypt_final)(EVP_CIPHER_CTX *, unsigned char *, int *);
-    int (*decrypt_init)(EVP_CIPHER_CTX *, const EVP_CIPHER *, ENGINE *, const unsigned char *, const unsigned char *);
-    int (*decrypt_update)(EVP_CIPHER_CTX *, unsigned char *, int *, const unsigned char *, int);
-    int (*decrypt_final)(EVP_CIPHER_CTX *, unsigned char *, int *);
+    EVP_CIPHER *(*cipher_fetch)(OSSL_LIB_CTX *, const char *, const char *);
+    const OSSL_PROVIDER *(*get0_provider)(const EVP_CIPHER *);
+    const OSSL_ALGORITHM *(*query_operation)(const OSSL_PROVIDER *, int, int *);
+    void (*unquery_operation)(const OSSL_PROVIDER *, int, const OSSL_ALGORITHM *);
+    void *(*get0_provider_ctx)(const OSSL_PROVIDER *);
     void (*error_clear)(void);
     int (*sha256_init)(SHA256_CTX *);
     int (*sha256_update)(SHA256_CTX *, const void *, size_t);
@@ -56,52 +65,111 @@ static struct {
     void (*cleanse)(void *, size_t);
 } crypto;
 
-/* A context with its key schedule, for one direction; NULL when there is none to be had. */
-static EVP_CIPHER_CTX *aead_new(const unsigned char key[KEY_LENGTH], int is_sealing)
+/* AES-256-GCM as its provider does it; each function that returns int returns 1 for success. */
+static struct {
+    void *provider_ctx;
+    void *(*newctx)(void *);
+    int (*encrypt_init)(void *, const unsigned char *, size_t, const unsigned char *, size_t, const OSSL_PARAM *);
+    int (*decrypt_init)(void *, const unsigned char *, size_t, const unsigned char *, size_t, const OSSL_PARAM *);
+    int (*update)(void *, unsigned char *, size_t *, size_t, const unsigned char *, size_t);
+    int (*final)(void *, unsigned char *, size_t *, size_t);
+    void (*freectx)(void *);
+    int (*get_ctx_params)(void *, OSSL_PARAM *);
+} gcm;
+
+/* Whether one of a provider's names for an algorithm, with colons between, is `wanted`. */
+static int has_name(const char *names, const char *wanted)
 {
-    EVP_CIPHER_CTX *ctx = crypto.ctx_new();
+    size_t length = strlen(wanted);
+    for (const char *name = names; name != NULL; name = strchr(name, ':')) {
+        name += *name == ':';
+        if (strncasecmp(name, wanted, length) == 0 && (name[length] == 0 || name[length] == ':'))
+            return 1;
+    }
+    return 0;
+}
+
+/* Finds the functions of the provider from which libcrypto takes AES-256-GCM; whether all are there, and one way only. */
+static int gcm_load(void)
+{
+    /* Kept for good: it keeps the provider where it is. */
+    EVP_CIPHER *cipher = crypto.cipher_fetch(NULL, "AES-256-GCM", NULL);
+    if (cipher == NULL)
+        return 0;
+    const OSSL_PROVIDER *provider = crypto.get0_provider(cipher);
+    int no_cache = 0, count = 0;
+    const OSSL_ALGORITHM *offered = crypto.query_operation(provider, OPERATION_CIPHER, &no_cache);
+    const OSSL_DISPATCH *found = NULL;
+    for (const OSSL_ALGORITHM *one = offered; one != NULL && one->algorithm_names != NULL; one++)
+        if (has_name(one->algorithm_names, "AES-256-GCM")) {
+            found = one->implementation;
+            count++;
+        }
+    gcm.provider_ctx = crypto.get0_provider_ctx(provider);
+    for (; found != NULL && found->function_id != 0; found++) {
+        void *place = found->function_id == NEWCTX           ? (void *)&gcm.newctx
+                      : found->function_id == ENCRYPT_INIT   ? (void *)&gcm.encrypt_init
+                      : found->function_id == DECRYPT_INIT   ? (void *)&gcm.decrypt_init
+                      : found->function_id == UPDATE         ? (void *)&gcm.update
+                      : found->function_id == FINAL          ? (void *)&gcm.final
+                      : found->function_id == FREECTX        ? (void *)&gcm.freectx
+                      : found->function_id == GET_CTX_PARAMS ? (void *)&gcm.get_ctx_params
+                                                             : NULL;
+        if (place != NULL)
+            memcpy(place, &found->function, sizeof found->function);
+    }
+    if (offered != NULL)
+        crypto.unquery_operation(provider, OPERATION_CIPHER, offered);
+    return count == 1 && gcm.newctx != NULL && gcm.encrypt_init != NULL && gcm.decrypt_init != NULL &&
+           gcm.update != NULL && gcm.final != NULL && gcm.freectx != NULL && gcm.get_ctx_params != NULL;
+}
+
+/* A context with its key schedule, for one direction; NULL when there is none to be had. */
+static void *aead_new(const unsigned char key[KEY_LENGTH], int is_sealing)
+{
+    void *ctx = gcm.newctx(gcm.provider_ctx);
     if (ctx == NULL)
         return NULL;
-    if ((is_sealing ? crypto.encrypt_init : crypto.decrypt_init)(ctx, crypto.aes_256_gcm(), NULL, key, NULL) != 1) {
-        crypto.ctx_free(ctx);
+    if ((is_sealing ? gcm.encrypt_init : gcm.decrypt_init)(ctx, key, KEY_LENGTH, NULL, 0, NULL) != 1) {
+        gcm.freectx(ctx);
         return NULL;
     }
     return ctx;
 }
 
-/* Whether the tag is right. `out` takes `length` bytes, which mean nothing when it is not. */
-static int aead_open(EVP_CIPHER_CTX *ctx, const unsigned char *nonce, const unsigned char *aad, size_t aad_length,
-                     const unsigned char *sealed, size_t length, unsigned char *out)
+/* What is authenticated only, or what is encrypted or decrypted as well if `out` is not NULL. */
+static int aead_update(void *ctx, unsigned char *out, const unsigned char *in, size_t length)
+{
+    size_t made = 0;
+    return length == 0 ||
+           (gcm.update(ctx, out, &made, length, in, length) == 1 && (out == NULL || made == length));
+}
+
+static int aead_final(void *ctx)
 {
     unsigned char end[TAG_LENGTH];
-    int made = 0;
-    if (length > INT_MAX || aad_length > INT_MAX)
-        return 0;
-    return crypto.decrypt_init(ctx, NULL, NULL, NULL, nonce) == 1 &&
-           crypto.decrypt_update(ctx, NULL, &made, aad, (int)aad_length) == 1 &&
-           (length == 0 ||
-            (crypto.decrypt_update(ctx, out, &made, sealed, (int)length) == 1 && (size_t)made == length)) &&
-           crypto.ctx_ctrl(ctx, CTRL_AEAD_SET_TAG, TAG_LENGTH, (void *)(sealed + length)) == 1 &&
-           crypto.decrypt_final(ctx, end, &made) == 1 && made == 0;
+    size_t made = 0;
+    return gcm.final(ctx, end, &made, sizeof end) == 1 && made == 0;
+}
+
+/* Whether the tag is right. `out` takes `length` bytes, which mean nothing when it is not. */
+static int aead_open(void *ctx, const unsigned char *nonce, const unsigned char *aad, size_t aad_length,
+                     const unsigned char *sealed, size_t length, unsigned char *out)
+{
+    OSSL_PARAM tag[2] = {{"tag", PARAM_OCTET_STRING, (void *)(sealed + length), TAG_LENGTH, SIZE_MAX}, {0}};
+    return gcm.decrypt_init(ctx, NULL, 0, nonce, NONCE_LENGTH, tag) == 1 && aead_update(ctx, NULL, aad, aad_length) &&
+           aead_update(ctx, out, sealed, length) && aead_final(ctx);
 }
 
 /* Writes ciphertext and tag, `length` + 16 bytes; whether that succeeded. `head` and `bound` are authenticated. */
-static int aead_seal(EVP_CIPHER_CTX *ctx, const unsigned char *nonce, const unsigned char *head, size_t head_length,
+static int aead_seal(void *ctx, const unsigned char *nonce, const unsigned char *head, size_t head_length,
                      const unsigned char *bound, size_t bound_length, const unsigned char *plaintext, size_t length,
                      unsigned char *out)
 {
-    unsigned char end[TAG_LENGTH];
-    int made = 0;
     OSSL_PARAM tag[2] = {{"tag", PARAM_OCTET_STRING, out + length, TAG_LENGTH, SIZE_MAX}, {0}};
-    if (length > INT_MAX || head_length > INT_MAX || bound_length > INT_MAX)
-        return 0;
-    return crypto.encrypt_init(ctx, NULL, NULL, NULL, nonce) == 1 &&
-           crypto.encrypt_update(ctx, NULL, &made, head, (int)head_length) == 1 &&
-           crypto.encrypt_update(ctx, NULL, &made, bound, (int)bound_length) == 1 &&
-           (length == 0 ||
-            (crypto.encrypt_update(ctx, out, &made, plaintext, (int)length) == 1 && (size_t)made == length)) &&
-           crypto.encrypt_final(ctx, end, &made) == 1 && made == 0 &&
-           crypto.ctx_get_params(ctx, tag) == 1; /* what the ctrl of that name does, at twice the time */
+    return gcm.encrypt_init(ctx, NULL, 0, nonce, NONCE_LENGTH, NULL) == 1 &&
+           aead_update(ctx, NULL, head, head_length) && aead_update(ctx, NULL, bound, bound_length) &&
+           aead_update(ctx, out, plaintext, length) && aead_final(ctx) && gcm.get_ctx_params(ctx, tag) == 1;
 }
 
 /* Test case 14 of the GCM specification, sealed, opened, and refused with one bit changed. */
@@ -112,7 +180,7 @@ static int aead_is_right(void)
                                                0xd3, 0xba, 0xf3, 0x9d, 0x18, 0xd0, 0xd1, 0xc8, 0xa7, 0x99, 0x99,
                                                0x6b, 0xf0, 0x26, 0x5b, 0x98, 0xb5, 0xd4, 0x8a, 0xb9, 0x19};
     unsigned char sealed[32], opened[16];
-    EVP_CIPHER_CTX *enc = aead_new(zero, 1), *dec = aead_new(zero, 0);
+    void *enc = aead_new(zero, 1), *dec = aead_new(zero, 0);
     int is_right = enc != NULL && dec != NULL && aead_seal(enc, zero, zero, 0, zero, 0, zero, 16, sealed) &&
                    memcmp(sealed, expected, sizeof expected) == 0 &&
                    aead_open(dec, zero, zero, 0, sealed, 16, opened) && memcmp(opened, zero, 16) == 0;
@@ -122,9 +190,9 @@ static int aead_is_right(void)
         crypto.error_clear();
     }
     if (enc != NULL)
-        crypto.ctx_free(enc);
+        gcm.freectx(enc);
     if (dec != NULL)
-        crypto.ctx_free(dec);
+        gcm.freectx(dec);
     return is_right;
 }
 
@@ -184,17 +252,11 @@ static const char *crypto_load(void)
         const char *name;
         void *place;
     } wanted[] = {
-        {"EVP_CIPHER_CTX_new", &crypto.ctx_new},
-        {"EVP_CIPHER_CTX_free", &crypto.ctx_free},
-        {"EVP_CIPHER_CTX_ctrl", &crypto.ctx_ctrl},
-        {"EVP_CIPHER_CTX_get_params", &crypto.ctx_get_params},
-        {"EVP_aes_256_gcm", &crypto.aes_256_gcm},
-        {"EVP_EncryptInit_ex", &crypto.encrypt_init},
-        {"EVP_EncryptUpdate", &crypto.encrypt_update},
-        {"EVP_EncryptFinal_ex", &crypto.encrypt_final},
-        {"EVP_DecryptInit_ex", &crypto.decrypt_init},
-        {"EVP_DecryptUpdate", &crypto.decrypt_update},
-        {"EVP_DecryptFinal_ex", &crypto.decrypt_final},
+        {"EVP_CIPHER_fetch", &crypto.cipher_fetch},
+        {"EVP_CIPHER_get0_provider", &crypto.get0_provider},
+        {"OSSL_PROVIDER_query_operation", &crypto.query_operation},
+        {"OSSL_PROVIDER_unquery_operation", &crypto.unquery_operation},
+        {"OSSL_PROVIDER_get0_provider_ctx", &crypto.get0_provider_ctx},
         {"ERR_clear_error", &crypto.error_clear},
         {"SHA256_Init", &crypto.sha256_init},
         {"SHA256_Update", &crypto.sha256_update},
@@ -207,6 +269,8 @@ static const char *crypto_load(void)
             return "libcrypto.so.3 lacks a function";
         memcpy(wanted[i].place, &found, sizeof found);
     }
+    if (!gcm_load())
+        return "libcrypto.so.3 has no provider of AES-256-GCM that can be used";
     return aead_is_right() && hmac_is_right() ? NULL : "libcrypto.so.3 gives wrong answers";
 }
 

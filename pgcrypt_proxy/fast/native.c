@@ -23,12 +23,15 @@
 
 #include "cipher.h"
 #include "copy.h"
+#include "columns.h"
+#include "open.h"
 #include "rows.h"
 
 #include "fingerprint.h"
 
 #include "binder.h"
 #include "route.h"
+#include "stream.h"
 #include "template.h"
 #include "course.h"
 #include "queries.h"

@@ -201,27 +201,38 @@ static PyObject *port_data_received(PyObject *object, PyObject *data)
     Port *self = (Port *)object;
     if (self->course == NULL)
         Py_RETURN_NONE;
-    PyObject *made = NULL, *done;
-    if (self->course->is_armed && PyBytes_CheckExact(data)) {
+    PyObject *made = NULL, *rest = NULL, *done = NULL;
+    if (!self->is_frontend && self->course->stream.rows != NULL && PyBytes_CheckExact(data)) {
+        made = stream_take(&self->course->stream, data, self->course->keys_until, &rest);
+        if (PyErr_Occurred())
+            return NULL;
+    } else if (self->course->is_armed && PyBytes_CheckExact(data)) {
         if (!self->is_frontend)
             made = course_take_replies(self->course, data);
         else if (PyBytes_Size(data) <= MAX_REQUESTS)
             made = course_take_requests(self->course, data);
+        rest = made == NULL ? Py_NewRef(data) : NULL;
+    } else {
+        rest = Py_NewRef(data);
     }
     /* Either call may end the connection, and so close this. */
     Py_INCREF(object);
-    if (made != NULL) {
-        Outlet *other = self->other;
-        Py_INCREF((PyObject *)other);
+    Outlet *other = self->other;
+    PyObject *fallback = self->fallback;
+    Py_INCREF((PyObject *)other);
+    Py_INCREF(fallback);
+    if (made != NULL)
         done = outlet_send(other, made);
-        Py_DECREF((PyObject *)other);
-        Py_DECREF(made);
-    } else {
-        PyObject *fallback = self->fallback;
-        Py_INCREF(fallback);
-        done = PyObject_CallFunctionObjArgs(fallback, data, NULL);
-        Py_DECREF(fallback);
+    if (rest != NULL && (made == NULL || done != NULL)) {
+        Py_XDECREF(done);
+        done = PyObject_CallFunctionObjArgs(fallback, rest, NULL);
     }
+    if (made == NULL && rest == NULL)
+        done = Py_NewRef(Py_None);
+    Py_DECREF((PyObject *)other);
+    Py_DECREF(fallback);
+    Py_XDECREF(made);
+    Py_XDECREF(rest);
     Py_DECREF(object);
     return done;
 }

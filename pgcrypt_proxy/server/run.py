@@ -14,7 +14,7 @@ import uvloop
 from pgcrypt_proxy.crypto.providers import make_provider
 from pgcrypt_proxy.server import log, supervisor
 from pgcrypt_proxy.server.key_keeper import Clock
-from pgcrypt_proxy.server.process import forbid_core_dumps
+from pgcrypt_proxy.server.process import forbid_core_dumps, keep_memory
 from pgcrypt_proxy.server.proxy import NOT_RELOADED, Proxy, stop_on
 from pgcrypt_proxy.server.service_manager import ServiceManager
 from pgcrypt_proxy.server.settings import Settings
@@ -68,6 +68,7 @@ def serve(read: Callable[[], Settings]) -> int:
     settings = read()
     log.configure(settings.log_level)
     forbid_core_dumps()
+    keep_memory()
     if settings.worker_count > 1:
         return supervisor.supervise(settings, read)
     uvloop.run(_serve(settings, read))

@@ -22,7 +22,7 @@ from pgcrypt_proxy.server import log
 from pgcrypt_proxy.server.channel import Channel, ChannelLost, Message
 from pgcrypt_proxy.server.listener import Sharing
 from pgcrypt_proxy.server.merged_metrics import snapshot
-from pgcrypt_proxy.server.process import forbid_core_dumps
+from pgcrypt_proxy.server.process import forbid_core_dumps, keep_memory
 from pgcrypt_proxy.server.proxy import NOT_RELOADED, Company, Prepared, Proxy, stop_on
 from pgcrypt_proxy.server.seats import Seats
 from pgcrypt_proxy.server.settings import from_json
@@ -191,6 +191,7 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGHUP):  # these are the supervisor's to act upon
         signal.signal(number, signal.SIG_IGN)
     forbid_core_dumps()
+    keep_memory()
     return uvloop.run(work(socket.socket(fileno=int(arguments[0]))))
 
 

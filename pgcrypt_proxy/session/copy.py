@@ -18,6 +18,7 @@ from pgcrypt_proxy.errors import BackendProtocolError, KeyNotLoaded, PgcryptErro
 from pgcrypt_proxy.session import copy_checks, copy_rows
 from pgcrypt_proxy.session.copy_tenants import Collected, copy_of, further_keys, start_rows
 from pgcrypt_proxy.session.link import Link, Work
+from pgcrypt_proxy.session.opening import RowOpener
 from pgcrypt_proxy.session.question import Hold
 from pgcrypt_proxy.session.reply_queue import Request
 from pgcrypt_proxy.session.results import drift
@@ -243,6 +244,11 @@ class CopyOut:
                 self._replacer = before
                 raise RowsWait(run[at:], further_keys(before, run, at)) from None
             raise error.cause from None
+
+    @property
+    def rows_opener(self) -> RowOpener | None:
+        """What opens the rows that come next, if the last one was complete."""
+        return self._opener if self._replacer.is_between_rows else None
 
     def check_done(self) -> None:
         """CopyDone: the last row must have been complete. Raises BackendProtocolError."""

@@ -102,9 +102,13 @@ class CopyOpener(RowOpener):
         format_codes = (int(plan.format.kind is CopyKind.BINARY),) * len(plan.columns)
         super().__init__(values, meter, plan.columns, format_codes, codes.COPY_DATA, _form(plan))
 
+    def compiled(self) -> Any:
+        """As RowOpener's, and None for forms that compiled code does not read."""
+        return super().compiled() if self._is_plain else None
+
     def take(self, run: bytes, at: int) -> tuple[bytes, int]:
         """The first rows of `run` from `at` on, opened, and where the others begin. Only between rows."""
-        native = self.compiled() if self._is_plain else None
+        native = self.compiled()
         if native is None:
             return b"", at
         started = self._meter.clock()

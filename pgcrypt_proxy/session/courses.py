@@ -23,6 +23,7 @@ from pgcrypt_proxy.session.statements import MAX_NAMES, Statement
 from pgcrypt_proxy.session.swaps import Swaps
 from pgcrypt_proxy.session.templates import MAX_ALIKE, Told, told
 from pgcrypt_proxy.sql.plan import Plan, StatementPlan
+from pgcrypt_proxy.wire.framing import LONG_MESSAGE_BYTES
 
 #: Kinds of courses; the numbers are course.h's.
 BIND, PARSE, QUERY, HANDED, OF_TEMPLATE = range(5)
@@ -76,6 +77,8 @@ class Courses:
         """A course of a prepared statement was answered: `key` stood before its rows, and `shown` in its place."""
         if self.native is None or statement.sealed_under:  # which may have to be prepared anew at any time
             return
+        if not self._is_free(statement.plan):
+            return
         if statement.version != self._link.planner.catalog.version:  # the catalog changed while it was under way
             return
         self._renew()
@@ -91,7 +94,7 @@ class Courses:
         """A Query of certain meaning is sent; `key` is all of it behind its length. Known from the second time on."""
         if self.native is None or len(key) > MAX_TEXT_BYTES or not plan.is_untouched:
             return
-        if self._is_new(key) or not is_straight(sql, plan):
+        if self._is_new(key) or not self._is_free(plan) or not is_straight(sql, plan):
             return
         self._renew()
         if self.native.known(QUERY, key) is None:
@@ -144,7 +147,7 @@ class Courses:
         """The route of what answers all texts of one template; None where that is not straight."""
         known = self._answered.get(id(plan.statements))
         if known is None:
-            if not is_straight(sql, plan):
+            if not self._is_free(plan) or not is_straight(sql, plan):
                 return None
             if len(self._answered) >= MAX_TEXTS:
                 self._answered.clear()
@@ -160,7 +163,7 @@ class Courses:
         plan = statement.plan
         if self.native is None or len(key) > MAX_TEXT_BYTES or self._is_new(key):
             return
-        if not is_straight(statement.sql, plan):
+        if not self._is_free(plan) or not is_straight(statement.sql, plan):
             return
         if statement.may_return_any_rows or not all(isinstance(piece, str) for piece in plan.pieces):
             return
@@ -182,6 +185,11 @@ class Courses:
         if rows is not None:
             assert opener is not None
             self._openers[id(rows)] = opener, rows
+
+    def _is_free(self, plan: Plan) -> bool:
+        """Whether nobody who watches the columns that are on their way needs to see it run."""
+        is_watching = bool(self._link.shared_catalog.watched_tables)
+        return not is_watching or not (plan.ends_transaction or self._swaps.concerns(plan))
 
     def _is_new(self, key: bytes) -> bool:
         """Whether a text comes for the first time, as far as it is remembered: many never come again."""
@@ -222,8 +230,22 @@ class Courses:
         """Take known courses from now on, if nothing is pending in the session."""
         if self.native is not None and self._is_quiet():
             self._renew()
-            keyring = self._link.values.keyring
-            self.native.arm(keyring.expires_at if keyring.is_by_monotonic_clock else float("-inf"))
+            self.native.arm(self._keys_until())
+
+    def _keys_until(self) -> float:
+        keyring = self._link.values.keyring
+        return keyring.expires_at if keyring.is_by_monotonic_clock else float("-inf")
+
+    def stream(self, opener: RowOpener) -> None:
+        """Take the rows that `opener` is for, which are due, until anything else comes."""
+        rows = None if self.native is None else opener.compiled()
+        if rows is None:
+            return
+        backend = self._link.backend
+        limit = min(backend.max_bytes, LONG_MESSAGE_BYTES)
+        if self.native.stream(rows, backend.peek(backend.pending), limit, self._keys_until()):
+            backend.drain()
+            self._openers[id(rows)] = opener, rows
 
     def _is_quiet(self) -> bool:
         link = self._link
@@ -233,7 +255,7 @@ class Courses:
             and not (link.statements.latest or link.portals.latest)
             and not (link.frontend.pending or link.backend.pending)
             and not (link.is_ddl_pending or link.is_reshaped or link.has_changed_settings or link.is_in_doubt)
-            and not (link.shared_catalog.watched_tables or self._swaps.is_concerned)
+            and not self._swaps.is_concerned
             and len(link.portals.settled) < MAX_NAMES
         )
 

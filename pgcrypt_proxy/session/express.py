@@ -187,7 +187,12 @@ class Express:
     def leave(self) -> None:
         """Put into the session's books what compiled code has done, and what it has under way; it does no more."""
         course = self._courses.native
-        done = None if course is None else course.leave()
+        if course is None:
+            return
+        kept = course.halt()
+        if kept:
+            self._link.backend.feed(kept)
+        done = course.leave()
         if done is None:
             return
         executions, batches, untouched, rewritten, idles, status, last, flight = done

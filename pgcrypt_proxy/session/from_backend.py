@@ -348,6 +348,16 @@ class FromBackend:
                 self._note_opened()
         return True
 
+    def stream(self) -> None:
+        """Leave the rows that come next to compiled code, if rows of that result were opened already."""
+        link, head = self._link, self._link.queue.head
+        if head is None or head.answer is not Answer.FORWARD or link.is_closed or link.awaiting_keys:
+            return
+        copy_out = head.work.copy_out
+        opener = head.work.opener if copy_out is None else copy_out.rows_opener
+        if opener is not None and not self._rest:
+            self._courses.stream(opener)
+
     def _result(self, entry: Expected[Work]) -> Result | None:
         """What the rows of this Query or Execute hold, as far as it is known."""
         work = entry.work

@@ -30,7 +30,7 @@ MAX_LEFT = 8
 MAX_KEYS_AHEAD = 1000
 
 RAW, ISO_DATE, CONVERT = 0, 8, 9
-#: How compiled code writes a type in text; the numbers are rows.h's. Any other type is converted by its codec.
+#: How compiled code writes a type in text; the numbers are columns.h's. Any other type is converted by its codec.
 _KINDS = {"text": RAW, "varchar": RAW, "int2": 1, "int4": 2, "int8": 3, "bool": 4, "uuid": 5, "bytea": 6, "jsonb": 7}
 
 _NativeColumn = tuple[int, bool, tuple[tuple[int, Any], ...], bytes, Callable[[bytes], bytes] | None]

@@ -209,6 +209,7 @@ class Session:
         """Let the course take what comes next, if nothing is pending. Every other call ends that."""
         if self._held is None and self.is_ready and not self._has_input_ended:
             self._courses.arm()
+            self._from_backend.stream()
 
     def leave_course(self) -> None:
         """Take nothing without `handle` from now on."""

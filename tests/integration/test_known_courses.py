@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import psycopg
 import pytest
 
 from pgcrypt_proxy import fast
-from pgcrypt_proxy.session.events import DataReceived
-from pgcrypt_proxy.session.session import Session
 from tests.helpers.proxies import ProtectedDatabase
 from tests.helpers.raw_peers import eventually
 
@@ -20,21 +16,6 @@ if fast.native is None:
 FIND = "SELECT id, email, ssn FROM public.users WHERE email = %s"
 STORE = "INSERT INTO public.users (email, name, ssn) VALUES (%s, %s, %s)"
 MOVE = "UPDATE public.users SET ssn = %s WHERE email = %s"
-
-
-@pytest.fixture
-def pieces(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """What has come to Python of both sides."""
-    come: list[bytes] = []
-    handle = Session.handle
-
-    def counted(self: Session, event: Any) -> Any:
-        if isinstance(event, DataReceived):
-            come.append(event.data)
-        return handle(self, event)
-
-    monkeypatch.setattr(Session, "handle", counted)
-    return come
 
 
 def test_prepared_statements_pass_without_python(db: ProtectedDatabase, pieces: list[bytes]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from pgcrypt_proxy import fast
 from pgcrypt_proxy.ops.connect import connect
 from pgcrypt_proxy.ops.keyring_store import KeyringStore, make_providers
 from pgcrypt_proxy.ops.online import engine
@@ -20,6 +21,7 @@ from pgcrypt_proxy.ops.online.checks import Target
 from pgcrypt_proxy.ops.swap_locks import PLANNING_LOCK
 from pgcrypt_proxy.policy.load import load
 from tests.helpers.live import Live, Load, await_state, two_proxies
+from tests.helpers.raw_peers import eventually
 from tests.helpers.servers import PostgresServer
 
 SCHEMA = """
@@ -52,6 +54,24 @@ def stored(live: Live, column: str) -> list[bytes]:
 def as_read(live: Live, which: int = 0) -> dict[int, tuple[str, str | None]]:
     with live.connect(which) as connection:
         return {i: (email, note) for i, email, note in connection.execute("SELECT id, email, note FROM users")}
+
+
+@pytest.mark.skipif(fast.native is None, reason="not applicable: there is no compiled code")
+def test_statements_on_other_tables_stay_with_compiled_code(live: Live, pieces: list[bytes]) -> None:
+    with live.connect(prepare_threshold=0) as connection:
+
+        def come_to_python(text: str) -> int:
+            """How many pieces of both sides, of three rounds, when there were three before."""
+            for round_ in range(6):
+                if round_ == 3:
+                    pieces.clear()
+                connection.execute(text)
+            return len(pieces)
+
+        # when a busy proxy renews its watch late, everything is Python's for a moment
+        eventually(lambda: come_to_python("SELECT count(*) FROM others") == 0)
+        assert come_to_python("SELECT visits FROM users WHERE id = 7") >= 6
+        assert come_to_python("COMMIT") >= 6
 
 
 def test_columns_are_sealed_under_load_and_nobody_notices(live: Live) -> None:
