@@ -20,8 +20,21 @@ from pgcrypt_proxy.sql.plan import CopyPlan, Plan, StatementPlan
 from pgcrypt_proxy.wire.copy_binary import HEADER, TRAILER
 from pgcrypt_proxy.wire.copy_format import CopyFormat, CopyKind
 from pgcrypt_proxy.wire.frontend import FLUSH, SYNC
-from tests.fast.test_port import Transport
-from tests.helpers.session_doubles import ScriptedPlanner
+from tests.helpers.session_doubles import ScriptedPlanner, Transport
+from tests.session.compiled import (
+    AGE,
+    EMAIL,
+    KEYS,
+    OUTPUTS,
+    PLANS,
+    READ,
+    TEXTS,
+    Run,
+    mutated,
+    scripted,
+    sealed,
+    with_formats,
+)
 from tests.session.conversations import (
     BOUND,
     PARSED,
@@ -37,7 +50,6 @@ from tests.session.conversations import (
     status,
 )
 from tests.session.test_copy import SERVER_DONE, data, wants
-from tests.session.test_courses import AGE, EMAIL, KEYS, OUTPUTS, PLANS, READ, TEXTS, Run, mutated, sealed, with_formats
 
 if fast.native is None:
     pytest.skip("not applicable: there is no compiled code", allow_module_level=True)
@@ -55,7 +67,7 @@ LONG = 2000
 
 
 def run(*, is_compiled: bool) -> Run:
-    made = Run(is_compiled=is_compiled)
+    made = scripted(is_compiled=is_compiled)
     planner = made.session._link.planner
     assert isinstance(planner, ScriptedPlanner)
     planner.plans = {**PLANS, ALL: Plan(False, (StatementPlan(False, outputs=OUTPUTS),), (ALL,))}
