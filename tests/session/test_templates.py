@@ -204,6 +204,13 @@ def test_what_plans_rest_on_makes_templates_void(text: str, change: str) -> None
     assert again == {"catalog": [False, True], "keyring": [True] * 2, "TimeZone": [True] * 2}.get(change, [False] * 2)
 
 
+def test_statements_on_tables_that_are_watched_are_python_s() -> None:
+    watched = replace(sealing_catalog(), watched_tables=frozenset({"public.users"}))
+    run = Run(Planner(watched), is_compiled=True)
+    made = [(taken(run, PLAIN.format(value)), taken(run, STORED.format(value))) for value in "abcd"]
+    assert made[-1] == (True, False)
+
+
 def test_values_that_are_not_plain_are_left_to_python() -> None:
     run = knowing(STORED, "INSERT INTO accounts (id, alias) VALUES (1, '{}')")
     assert taken(run, STORED.format("x" * 300))
