@@ -16,7 +16,7 @@ from pgcrypt_proxy.sql.plan import LiteralSlot, Plan
 from pgcrypt_proxy.sql.template import Template
 
 #: The numbers are template.h's.
-MAX_LITERALS, MAX_MADE = 64, 32
+MAX_LITERALS, MAX_MADE = 256, 64
 #: Of one key, for the literals in which they differ are fixed.
 MAX_ALIKE = 8
 _MESSAGE_BYTES = 6  # of a Query beside its text

@@ -249,7 +249,7 @@ def test_what_is_known_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(len(alike) <= templates.MAX_ALIKE for alike in run.session._courses._templates.values())
 
 
-@pytest.mark.parametrize(("count", "is_taken"), [(32, True), (33, False)])
+@pytest.mark.parametrize(("count", "is_taken"), [(templates.MAX_MADE, True), (templates.MAX_MADE + 1, False)])
 def test_so_many_values_are_sealed_at_once(count: int, is_taken: bool) -> None:
     run = Run(Planner(sealing_catalog()), is_compiled=True)
     row_of = "('{}')".format
@@ -257,6 +257,14 @@ def test_so_many_values_are_sealed_at_once(count: int, is_taken: bool) -> None:
         taken(run, "INSERT INTO users (email) VALUES " + ", ".join(row_of(f"{value}{n}") for n in range(count)))
         for value in "abcd"
     ]
+    assert made[-1] is is_taken
+
+
+@pytest.mark.parametrize(("count", "is_taken"), [(templates.MAX_LITERALS, True), (templates.MAX_LITERALS + 1, False)])
+def test_so_many_literals_are_read(count: int, is_taken: bool) -> None:
+    run = Run(Planner(sealing_catalog()), is_compiled=True)
+    lists = [",".join(str((value + n) % 10) for n in range(count)) for value in range(4)]
+    made = [taken(run, f"SELECT id FROM items WHERE id IN ({numbers})") for numbers in lists]
     assert made[-1] is is_taken
 
 
@@ -269,5 +277,11 @@ def test_parts_must_be_of_the_text() -> None:
             fast.native.Template(None, route, (None,), 100, binder, parts)
     with pytest.raises(ValueError, match="too many literals"):
         fast.native.Template(None, route, (None, None), 100, binder, ())
+    with pytest.raises(ValueError, match="too many literals"):
+        fast.native.Template(None, route, (None,) * (templates.MAX_LITERALS + 1), 100, None, ())
+    values = fast.native.Binder(((0, 2, (0, fast.native.Mac(bytes(32)))),), 1)
+    fast.native.Template(None, route, (None,), 100, values, ((0, False),) * templates.MAX_MADE)
+    with pytest.raises(ValueError, match="too many values"):
+        fast.native.Template(None, route, (None,), 100, values, ((0, False),) * (templates.MAX_MADE + 1))
     with pytest.raises(TypeError):
         fast.native.Template(None, route, ("text",), 100, binder, ())
