@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import multiprocessing
 import threading
@@ -232,17 +231,6 @@ def test_a_prepared_statement_that_a_sealed_column_cannot_answer_is_refused(live
         assert client.execute("SELECT note FROM users WHERE id = 7").fetchone() == ("sown note 7",)
 
 
-def use_rules(live: Live, columns: str) -> None:
-    """These rules, in force in both proxies."""
-    header = live.rules.read_text().partition("columns:")[0]
-    lines = "".join(f"\n  - {line}" for line in columns.splitlines() if line)
-    live.rules.write_text(f"{header}columns:{lines or ' []'}\n")
-    for proxy in live.proxies:
-        before = proxy.proxy.world.policy
-        asyncio.run_coroutine_threadsafe(proxy.proxy.reload(), proxy._loop).result(timeout=30)
-        assert proxy.proxy.world.policy is not before
-
-
 @pytest.mark.parametrize("live", ["sealing", "opening"], indirect=True)
 def test_a_statement_that_was_prepared_before_works_when_the_rules_have_no_phase_any_more(live: Live) -> None:
     is_sealing = "sealing" in live.rules.read_text()
@@ -252,6 +240,6 @@ def test_a_statement_that_was_prepared_before_works_when_the_rules_have_no_phase
         assert found == [("sown7@example.com", "sown note 7")]
         for column in ("email", "note"):
             live.move(column, is_sealing=is_sealing)
-        use_rules(live, COLUMNS.format(phase="sealed") if is_sealing else "")
+        live.use_rules(COLUMNS.format(phase="sealed") if is_sealing else "")
         for _ in range(2):
             assert client.execute(query, ["sown7@example.com"]).fetchall() == found

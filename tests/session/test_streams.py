@@ -31,7 +31,6 @@ from tests.session.compiled import (
     TEXTS,
     Run,
     mutated,
-    scripted,
     sealed,
     with_formats,
 )
@@ -67,14 +66,11 @@ LONG = 2000
 
 
 def run(*, is_compiled: bool) -> Run:
-    made = scripted(is_compiled=is_compiled)
-    planner = made.session._link.planner
-    assert isinstance(planner, ScriptedPlanner)
-    planner.plans = {**PLANS, ALL: Plan(False, (StatementPlan(False, outputs=OUTPUTS),), (ALL,))}
+    plans = {**PLANS, ALL: Plan(False, (StatementPlan(False, outputs=OUTPUTS),), (ALL,))}
     for text, kind in COPIES.items():
         copy = CopyPlan(False, "users", FORMATS[kind], OUTPUTS, ("id", "email", "age"))
-        planner.plans[text] = Plan(False, (StatementPlan(False, copy=copy, tables=("public.users",)),), (text,))
-    return made
+        plans[text] = Plan(False, (StatementPlan(False, copy=copy, tables=("public.users",)),), (text,))
+    return Run(ScriptedPlanner(plans).as_planner, is_compiled=is_compiled)
 
 
 class Streamed:
