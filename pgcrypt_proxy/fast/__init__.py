@@ -1,4 +1,4 @@
-"""Compiled leaves of the hot path, where they could be built: bytes and sockets; no SQL, no rules, no errors.
+"""Compiled leaves of the hot path, where they could be built: bytes and sockets; no rules, no errors, little SQL.
 
 `native` is what they are, or None: then the pure Python beside each use does
 all, as it does with what the compiled code leaves alone. PGCRYPT_ROWS=python

@@ -2,8 +2,9 @@
  * sealed, too (copy.h).
  *
  * Knows the shape of DataRow (protocol-message-formats.html) and of the envelope (docs/envelope.md); knows no
- * SQL, no rules and no errors. It does what is straight and leaves the rest, row by row, to the reference in
- * Python, which then does it or says what is wrong. So nothing here has to explain, and everything may give up.
+ * rules and no errors, and of SQL only what a literal is (fingerprint.h). It does what is straight and leaves the
+ * rest, row by row, to the reference in Python, which then does it or says what is wrong. So nothing here has to
+ * explain, and everything may give up.
  *
  * Every read is behind a check of the length, every write too: an opened value is never longer than the sealed
  * one it stands for, so an output of the input's size is always enough.

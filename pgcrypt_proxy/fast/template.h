@@ -6,8 +6,8 @@
 #ifndef PGCRYPT_TEMPLATE_H
 #define PGCRYPT_TEMPLATE_H
 
-#define MAX_LITERALS 64
-#define MAX_MADE 32
+#define MAX_LITERALS 256
+#define MAX_MADE 64
 
 enum { COPIED, WRITTEN, MADE };
 

@@ -16,7 +16,7 @@ from pgcrypt_proxy.sql.plan import LiteralSlot, Plan
 from pgcrypt_proxy.sql.template import Template
 
 #: The numbers are template.h's.
-MAX_LITERALS, MAX_MADE = 64, 32
+MAX_LITERALS, MAX_MADE = 256, 64
 #: Of one key, for the literals in which they differ are fixed.
 MAX_ALIKE = 8
 _MESSAGE_BYTES = 6  # of a Query beside its text
@@ -61,7 +61,7 @@ def told(link: Link, template: Template, sql: str, route: Any) -> Told:
     binder = literal_binder(link, slots, len(found.same)) if is_rewritten else None
     if is_rewritten and binder is None:
         return nothing
-    max_bytes = min(link.planner.max_statement_bytes, link.frontend.max_bytes - _MESSAGE_BYTES)
+    max_bytes = max(0, min(link.planner.max_statement_bytes, link.frontend.max_bytes - _MESSAGE_BYTES))
     native_binder = None if binder is None else binder.native
     assert fast.native is not None
     native = fast.native.Template(template, route, found.same, max_bytes, native_binder, tuple(parts))

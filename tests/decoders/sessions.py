@@ -6,6 +6,7 @@ import struct
 
 from pgcrypt_proxy.session.commands import OpenBackend, SendData
 from pgcrypt_proxy.session.events import ConnectionClosed, DataReceived, Side
+from pgcrypt_proxy.sql.fingerprint import fingerprint, fingerprint_in_python
 from pgcrypt_proxy.sql.planner import Planner
 from pgcrypt_proxy.wire.framing import FrameBuffer
 from tests.helpers.playbook import backend
@@ -27,8 +28,9 @@ def _text(data: bytes) -> str | None:
 
 
 def sql_literals(data: bytes) -> None:
-    """Literals are cut out of a text where PostgreSQL's scanner sees them."""
+    """Literals are cut out of a text where PostgreSQL's scanner sees them, in compiled code too."""
     if (text := _text(data)) is not None:
+        assert fingerprint(text) == fingerprint_in_python(text)
         literals.hypothesis.inner_test(text)  # type: ignore[attr-defined]
 
 

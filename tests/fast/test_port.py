@@ -12,6 +12,7 @@ import pytest
 
 from pgcrypt_proxy import fast
 from pgcrypt_proxy.wire.frontend import SYNC
+from tests.helpers.session_doubles import Transport
 from tests.session.conversations import BOUND, NO_DATA, bind, describe, done, execute, ready
 
 if fast.native is None:
@@ -20,25 +21,6 @@ if fast.native is None:
 BIND = 0
 REQUESTS = bind(b"1", statement="s") + describe() + execute() + SYNC
 REPLIES = BOUND + NO_DATA + done("INSERT 0 1") + ready()
-
-
-class Transport:
-    """Remembers what it is to write."""
-
-    def __init__(self) -> None:
-        self.written: list[bytes] = []
-        self.left = 0
-        self.closing = False
-
-    def write(self, data: bytes) -> None:
-        self.written.append(data)
-        self.left += len(data)
-
-    def get_write_buffer_size(self) -> int:
-        return self.left
-
-    def is_closing(self) -> bool:
-        return self.closing
 
 
 @pytest.fixture

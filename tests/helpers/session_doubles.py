@@ -220,3 +220,22 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class Transport:
+    """Remembers what it is to write."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.left = 0
+        self.closing = False
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+        self.left += len(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.left
+
+    def is_closing(self) -> bool:
+        return self.closing

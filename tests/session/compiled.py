@@ -4,16 +4,45 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
 from random import Random
+from typing import Any
 
-from pgcrypt_proxy.crypto.keyring import Keyring
+from pgcrypt_proxy.crypto.envelope import FLAG_EQ
+from pgcrypt_proxy.crypto.keyring import Keyring, SealContext
 from pgcrypt_proxy.session.commands import SendData
 from pgcrypt_proxy.session.events import BackendOpened, DataReceived, Side
 from pgcrypt_proxy.session.session import Session
+from pgcrypt_proxy.sql.catalog import ProtectedColumn
+from pgcrypt_proxy.sql.plan import ParameterUse, Plan, StatementPlan, Use
 from pgcrypt_proxy.sql.planner import Planner
+from pgcrypt_proxy.values import codec
 from tests.crypto.test_keyring import record, ring
-from tests.helpers.session_doubles import RecordingObserver
-from tests.session.conversations import AUTHENTICATED, STARTUP, ready, status
+from tests.helpers import session_doubles
+from tests.helpers.session_doubles import RecordingObserver, ScriptedPlanner
+from tests.session.conversations import AUTHENTICATED, STARTUP, bytea, column, described, ready, status
+
+#: Their index key is one of the keyring's: without it nothing could be sealed, and nothing compared.
+EMAIL, AGE = (replace(column, index_generation=1) for column in (session_doubles.EMAIL, session_doubles.AGE))
+READ = "SELECT id, email, age FROM users WHERE id = $1"
+FIND = "SELECT id, email, age FROM users WHERE email = $1 AND age = $2"
+STORE = "INSERT INTO users VALUES ($1, $2, $3)"
+MOVE = "UPDATE users SET email = $1 WHERE email = $2"
+PASS = ParameterUse(0, Use.PASS)
+OUTPUTS = (None, EMAIL, AGE)
+
+
+def plan(text: str, outputs: Any, *uses: ParameterUse) -> Plan:
+    return Plan(False, (StatementPlan(False, outputs=outputs),), (text,), (), uses, len(uses))
+
+
+PLANS = {
+    READ: plan(READ, OUTPUTS, PASS),
+    FIND: plan(FIND, OUTPUTS, ParameterUse(0, Use.TERM, EMAIL), ParameterUse(1, Use.TERM, AGE)),
+    STORE: plan(STORE, None, PASS, ParameterUse(1, Use.SEAL, EMAIL), ParameterUse(2, Use.SEAL, AGE)),
+    MOVE: plan(MOVE, None, ParameterUse(0, Use.SEAL, EMAIL), ParameterUse(1, Use.TERM, EMAIL)),
+}
+TEXTS = [b"ann@example.com", b"", "Jos\N{LATIN SMALL LETTER E WITH ACUTE}".encode(), b"x" * 300]
 
 
 def keyring() -> Keyring:
@@ -76,3 +105,26 @@ def mutated(rng: Random, data: bytes) -> bytes:
     else:
         made += data
     return bytes(made)
+
+
+def scripted(*, is_compiled: bool) -> Run:
+    return Run(ScriptedPlanner(PLANS).as_planner, is_compiled=is_compiled)
+
+
+def sealed(column: ProtectedColumn, value: bytes | None, code: int) -> bytes | None:
+    """A value as the server stores and sends it."""
+    if value is None:
+        return None
+    key = codec.equality_key(column.type, value)
+    term = KEYS.equality_term(column.index_domain, key, 1)
+    envelope = KEYS.seal(SealContext(column.id, column.data_class), value, [term], FLAG_EQ, 1)
+    return envelope if code else bytea(envelope)
+
+
+def with_formats(codes: tuple[int, ...]) -> bytes:
+    return described(
+        column("id", 1, 23, code=codes[0]), *(column(c.name, 2 + at, 17, code=codes[1 + at]) for at, c in _SEALED)
+    )
+
+
+_SEALED = ((0, EMAIL), (1, AGE))

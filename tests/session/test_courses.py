@@ -12,26 +12,36 @@ import pytest
 from hypothesis import event, given
 
 from pgcrypt_proxy import fast
-from pgcrypt_proxy.crypto.envelope import FLAG_EQ
 from pgcrypt_proxy.crypto.envelope import parse as parse_envelope
 from pgcrypt_proxy.crypto.keyring import SealContext
 from pgcrypt_proxy.session import courses
 from pgcrypt_proxy.session.events import Side
-from pgcrypt_proxy.sql.catalog import ProtectedColumn
-from pgcrypt_proxy.sql.plan import ParameterUse, Plan, StatementPlan, Use
-from pgcrypt_proxy.values import codec
+from pgcrypt_proxy.sql.plan import Use
 from pgcrypt_proxy.wire.framing import FrameBuffer
 from pgcrypt_proxy.wire.frontend import SYNC, Bind
 from pgcrypt_proxy.wire.reader import MalformedMessage
-from tests.helpers import session_doubles
 from tests.helpers.session_doubles import ScriptedPlanner
-from tests.session.compiled import KEYS, Run, mutated
+from tests.session.compiled import (
+    AGE,
+    EMAIL,
+    FIND,
+    KEYS,
+    MOVE,
+    PLANS,
+    READ,
+    STORE,
+    TEXTS,
+    Run,
+    mutated,
+    scripted,
+    sealed,
+    with_formats,
+)
 from tests.session.conversations import (
     BOUND,
     NO_DATA,
     PARSED,
     bind,
-    bytea,
     column,
     describe,
     described,
@@ -46,35 +56,10 @@ from tests.session.conversations import (
 if fast.native is None:
     pytest.skip("not applicable: there is no compiled code", allow_module_level=True)
 
-#: Their index key is one of the keyring's: without it nothing could be sealed, and nothing compared.
-EMAIL, AGE = (replace(column, index_generation=1) for column in (session_doubles.EMAIL, session_doubles.AGE))
-READ = "SELECT id, email, age FROM users WHERE id = $1"
-FIND = "SELECT id, email, age FROM users WHERE email = $1 AND age = $2"
-STORE = "INSERT INTO users VALUES ($1, $2, $3)"
-MOVE = "UPDATE users SET email = $1 WHERE email = $2"
-PASS = ParameterUse(0, Use.PASS)
-OUTPUTS = (None, EMAIL, AGE)
-
-
-def plan(text: str, outputs: Any, *uses: ParameterUse) -> Plan:
-    return Plan(False, (StatementPlan(False, outputs=outputs),), (text,), (), uses, len(uses))
-
-
-PLANS = {
-    READ: plan(READ, OUTPUTS, PASS),
-    FIND: plan(FIND, OUTPUTS, ParameterUse(0, Use.TERM, EMAIL), ParameterUse(1, Use.TERM, AGE)),
-    STORE: plan(STORE, None, PASS, ParameterUse(1, Use.SEAL, EMAIL), ParameterUse(2, Use.SEAL, AGE)),
-    MOVE: plan(MOVE, None, ParameterUse(0, Use.SEAL, EMAIL), ParameterUse(1, Use.TERM, EMAIL)),
-}
 NAMES = {"r": READ, "f": FIND, "s": STORE, "m": MOVE}
 COLUMNS = described(column("id", 1, 23), column("email", 2, 17), column("age", 3, 17))
-TEXTS = [b"ann@example.com", b"", "Jos\N{LATIN SMALL LETTER E WITH ACUTE}".encode(), b"x" * 300]
 BAD_TEXTS = [b"\xff", b"a\0b", b"\xed\xa0\x80"]
 NUMBERS, BAD_NUMBERS = [b"7", b"-12", b" 42 ", b"2147483647"], [b"2147483648", b"x", b"", b"1e3"]
-
-
-def scripted(*, is_compiled: bool) -> Run:
-    return Run(ScriptedPlanner(PLANS).as_planner, is_compiled=is_compiled)
 
 
 def messages(data: bytes) -> list[bytes]:
@@ -102,16 +87,6 @@ def meaning(raw: bytes) -> Any:
     return made.destination_portal, made.statement_name, made.parameter_format_codes, values, made.result_format_codes
 
 
-def sealed(column: ProtectedColumn, value: bytes | None, code: int) -> bytes | None:
-    """A value as the server stores and sends it."""
-    if value is None:
-        return None
-    key = codec.equality_key(column.type, value)
-    term = KEYS.equality_term(column.index_domain, key, 1)
-    envelope = KEYS.seal(SealContext(column.id, column.data_class), value, [term], FLAG_EQ, 1)
-    return envelope if code else bytea(envelope)
-
-
 def answer(rng: Random, name: str, codes: tuple[int, ...], *, is_described: bool) -> bytes:
     if rng.random() < 0.04:
         return BOUND + error("22000") + ready()
@@ -128,15 +103,6 @@ def answer(rng: Random, name: str, codes: tuple[int, ...], *, is_described: bool
         made.append(row(b"1", email, sealed(AGE, rng.choice([None, number]), codes[2])))
     made += [done("SELECT 1" if reads else "INSERT 0 1"), ready(rng.choice("IIIT"))]
     return b"".join(made)
-
-
-def with_formats(codes: tuple[int, ...]) -> bytes:
-    return described(
-        column("id", 1, 23, code=codes[0]), *(column(c.name, 2 + at, 17, code=codes[1 + at]) for at, c in _SEALED)
-    )
-
-
-_SEALED = ((0, EMAIL), (1, AGE))
 
 
 @st.composite

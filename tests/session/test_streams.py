@@ -20,9 +20,20 @@ from pgcrypt_proxy.sql.plan import CopyPlan, Plan, StatementPlan
 from pgcrypt_proxy.wire.copy_binary import HEADER, TRAILER
 from pgcrypt_proxy.wire.copy_format import CopyFormat, CopyKind
 from pgcrypt_proxy.wire.frontend import FLUSH, SYNC
-from tests.fast.test_port import Transport
-from tests.helpers.session_doubles import ScriptedPlanner
-from tests.session.compiled import KEYS, Run, mutated
+from tests.helpers.session_doubles import ScriptedPlanner, Transport
+from tests.session.compiled import (
+    AGE,
+    EMAIL,
+    KEYS,
+    OUTPUTS,
+    PLANS,
+    READ,
+    TEXTS,
+    Run,
+    mutated,
+    sealed,
+    with_formats,
+)
 from tests.session.conversations import (
     BOUND,
     PARSED,
@@ -38,7 +49,6 @@ from tests.session.conversations import (
     status,
 )
 from tests.session.test_copy import SERVER_DONE, data, wants
-from tests.session.test_courses import AGE, EMAIL, OUTPUTS, PLANS, READ, TEXTS, sealed, with_formats
 
 if fast.native is None:
     pytest.skip("not applicable: there is no compiled code", allow_module_level=True)

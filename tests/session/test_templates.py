@@ -204,6 +204,13 @@ def test_what_plans_rest_on_makes_templates_void(text: str, change: str) -> None
     assert again == {"catalog": [False, True], "keyring": [True] * 2, "TimeZone": [True] * 2}.get(change, [False] * 2)
 
 
+def test_statements_on_tables_that_are_watched_are_python_s() -> None:
+    watched = replace(sealing_catalog(), watched_tables=frozenset({"public.users"}))
+    run = Run(Planner(watched), is_compiled=True)
+    made = [(taken(run, PLAIN.format(value)), taken(run, STORED.format(value))) for value in "abcd"]
+    assert made[-1] == (True, False)
+
+
 def test_values_that_are_not_plain_are_left_to_python() -> None:
     run = knowing(STORED, "INSERT INTO accounts (id, alias) VALUES (1, '{}')")
     assert taken(run, STORED.format("x" * 300))
@@ -242,7 +249,7 @@ def test_what_is_known_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(len(alike) <= templates.MAX_ALIKE for alike in run.session._courses._templates.values())
 
 
-@pytest.mark.parametrize(("count", "is_taken"), [(32, True), (33, False)])
+@pytest.mark.parametrize(("count", "is_taken"), [(templates.MAX_MADE, True), (templates.MAX_MADE + 1, False)])
 def test_so_many_values_are_sealed_at_once(count: int, is_taken: bool) -> None:
     run = Run(Planner(sealing_catalog()), is_compiled=True)
     row_of = "('{}')".format
@@ -250,6 +257,14 @@ def test_so_many_values_are_sealed_at_once(count: int, is_taken: bool) -> None:
         taken(run, "INSERT INTO users (email) VALUES " + ", ".join(row_of(f"{value}{n}") for n in range(count)))
         for value in "abcd"
     ]
+    assert made[-1] is is_taken
+
+
+@pytest.mark.parametrize(("count", "is_taken"), [(templates.MAX_LITERALS, True), (templates.MAX_LITERALS + 1, False)])
+def test_so_many_literals_are_read(count: int, is_taken: bool) -> None:
+    run = Run(Planner(sealing_catalog()), is_compiled=True)
+    lists = [",".join(str((value + n) % 10) for n in range(count)) for value in range(4)]
+    made = [taken(run, f"SELECT id FROM items WHERE id IN ({numbers})") for numbers in lists]
     assert made[-1] is is_taken
 
 
@@ -262,5 +277,11 @@ def test_parts_must_be_of_the_text() -> None:
             fast.native.Template(None, route, (None,), 100, binder, parts)
     with pytest.raises(ValueError, match="too many literals"):
         fast.native.Template(None, route, (None, None), 100, binder, ())
+    with pytest.raises(ValueError, match="too many literals"):
+        fast.native.Template(None, route, (None,) * (templates.MAX_LITERALS + 1), 100, None, ())
+    values = fast.native.Binder(((0, 2, (0, fast.native.Mac(bytes(32)))),), 1)
+    fast.native.Template(None, route, (None,), 100, values, ((0, False),) * templates.MAX_MADE)
+    with pytest.raises(ValueError, match="too many values"):
+        fast.native.Template(None, route, (None,), 100, values, ((0, False),) * (templates.MAX_MADE + 1))
     with pytest.raises(TypeError):
         fast.native.Template(None, route, ("text",), 100, binder, ())
