@@ -7,6 +7,7 @@ Rows are compared element by element, so only the elements that are protected ch
 
 from __future__ import annotations
 
+from pgcrypt_proxy.errors import Refusal
 from pgcrypt_proxy.sql import array_operands, casefold, refuse
 from pgcrypt_proxy.sql.catalog import ProtectedColumn
 from pgcrypt_proxy.sql.context import Context, Outputs
@@ -135,6 +136,9 @@ def _row_of_query(
             if given is not None:
                 given.use_plain()
             continue
+        if outputs is not None and len(outputs) != len(row):  # the server would find fault with what terms were made of
+            words = "many" if len(outputs) > len(row) else "few"
+            raise Refusal(f"subquery has too {words} columns", sqlstate="42601", position=position)
         _check_and_make(context, node, scope, owner, position)
         output_term(context, query, outputs, number, owner, position)
     return True

@@ -33,7 +33,7 @@ SELECT id FROM users WHERE born IN (VALUES ('1999-12-31'::date), ('1990-02-03'))
 --> same
 
 SELECT id FROM users WHERE email IN (SELECT nick, count(*) FROM logs GROUP BY nick)
---> error 42601
+--> refused: subquery has too many columns
 
 SELECT id FROM users WHERE born NOT IN (VALUES ({born:'1999-12-31'}), ('1990-02-03'))
 --> refused: only a parameter, a literal
