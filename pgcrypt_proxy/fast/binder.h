@@ -168,8 +168,9 @@ static int take_grant(Cipher *cipher, double now)
 static int add_made(Binder *self, Parameter *parameter, const Given *given, double now, unsigned char *scratch,
                     Buffer *out)
 {
-    Reading made = {0};
+    Reading made;
     Sealing *sealing = &parameter->sealing;
+    reading_begin(&made);
     if (!read_plainly(sealing, given->value + 4, given->length, (int)given->format, scratch, &made))
         return 0;
     size_t size = parameter->use == TERM ? TERM_LENGTH : envelope_length(sealing, made.length);
