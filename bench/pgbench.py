@@ -19,6 +19,9 @@ from bench.tables import Sizes
 
 #: Of every client: in these, statements are prepared and planned.
 FIRST_TRANSACTIONS = 5
+#: The first statements of so many clients are a good part of a short run, so nothing of its first second counts.
+MANY_CLIENTS = 9
+WARM_UP_S = 1
 #: On a machine so busy that a run was too short.
 LONGER = 10
 _TPS = re.compile(r"^tps = ([\d.]+)", re.MULTILINE)
@@ -46,9 +49,12 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
+    """`ended_us` is since 1970."""
+
     client: int
     script: int
     us: int
+    ended_us: int
 
 
 def find(bin_dir: Path) -> Path | None:
@@ -65,7 +71,8 @@ def parse_log(lines: Iterable[str]) -> list[Transaction]:
     for line in lines:
         fields = line.split()
         if len(fields) >= 6 and fields[2].isdigit():
-            found.append(Transaction(int(fields[0]), int(fields[3]), int(fields[2])))
+            ended_us = int(fields[4]) * 1_000_000 + int(fields[5])
+            found.append(Transaction(int(fields[0]), int(fields[3]), int(fields[2]), ended_us))
     return found
 
 
@@ -78,6 +85,16 @@ def steady(transactions: Sequence[Transaction]) -> list[Transaction]:
         if seen[transaction.client] > FIRST_TRANSACTIONS:
             kept.append(transaction)
     return kept or list(transactions)
+
+
+def warm(transactions: Sequence[Transaction]) -> tuple[list[Transaction], float]:
+    """(Those after the first WARM_UP_S, how many that are a second). Raises TooShort where none are left."""
+    ends = [t.ended_us for t in transactions]
+    begins = min(ends, default=0) + WARM_UP_S * 1_000_000
+    kept = [t for t in transactions if t.ended_us > begins]
+    if not kept:
+        raise TooShort("nothing was done after the warm-up")
+    return kept, len(kept) / (max(ends) - begins) * 1e6
 
 
 def parse_output(text: str) -> tuple[float, int]:
@@ -104,6 +121,7 @@ def _run(
     program: Path, contestant: Contestant, workload: str, protocol: str, clients: int, seconds: int, sizes: Sizes
 ) -> Run:
     scripts = WORKLOADS[workload]
+    is_warmed_up = clients >= MANY_CLIENTS
     with tempfile.TemporaryDirectory(prefix="bench-pgbench-") as name:
         folder = Path(name)
         files = [f"--file={s.write(folder, contestant, protocol, sizes)}@{s.weight}" for s in scripts]
@@ -116,7 +134,7 @@ def _run(
                 f"--protocol={protocol}",
                 f"--client={clients}",
                 f"--jobs={min(clients, 2)}",
-                f"--time={seconds}",
+                f"--time={seconds + WARM_UP_S * is_warmed_up}",
                 "--log",
                 f"--log-prefix={folder / 'log'}",
                 *files,
@@ -135,7 +153,11 @@ def _run(
         if done.returncode != 0:
             raise PgbenchFailed(done.stderr[-2000:])
         tps, count = parse_output(done.stdout)
-        logged = [t for path in folder.glob("log.*") for t in steady(parse_log(path.read_text().splitlines()))]
+        logged = [t for path in folder.glob("log.*") for t in parse_log(path.read_text().splitlines())]
+    if is_warmed_up:
+        logged, tps = warm(logged)
+    else:
+        logged = steady(logged)
     by_script = {
         script.name: float(statistics.median(t.us for t in logged if t.script == number))
         for number, script in enumerate(scripts)

@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from pgcrypt_proxy.cli import online, options, protection
-from pgcrypt_proxy.cli.output import note, progress_bar, say
+from pgcrypt_proxy.cli.output import note, progress_bar
 from pgcrypt_proxy.crypto import private_files
 from pgcrypt_proxy.crypto.foreign.forms import FORMS, make
 from pgcrypt_proxy.errors import ConfigError
 from pgcrypt_proxy.ops import importing
 from pgcrypt_proxy.ops import protect as ops_protect
+from pgcrypt_proxy.ops.online.pace import Pace
 from pgcrypt_proxy.ops.protect import Options
 
 MAX_SECRET_BYTES = 65_536
@@ -37,14 +38,46 @@ def import_(
     lock_timeout: options.LockTimeout = 5.0,
     no_index: Annotated[bool, typer.Option("--no-index", help="Make no index that is not there.")] = False,
     tenant: protection.Tenant = None,
+    is_online: online.Online = False,
+    cut_over: Annotated[
+        bool, typer.Option("--cut-over", help="With --online: let the columns change places when all is ready.")
+    ] = False,
+    abandon: online.Abandon = False,
+    pause: online.Pause = 0.0,
+    max_lag: online.MaxLag = 0.0,
+    batch_blocks: online.BatchBlocks = online.DEFAULT_BATCH_BLOCKS,
+    jobs: online.Jobs = 1,
     rules: options.Rules = None,
     database_url_file: options.UrlFile = None,
 ) -> None:
-    """Seal a column that pgcrypto, Fernet or SQLAlchemy-Utils encrypted. The table is locked meanwhile."""
-    policy = options.load_policy(rules)
-    rule = options.find_rule(policy, *online.column_of(place, None, None))
-    reading = importing.Foreign(make(form, _secret(secret_file, secret_variable), padding))
+    """Seal a column that pgcrypto, Fernet or SQLAlchemy-Utils encrypted. The table is locked meanwhile, unless --online
+    is given.
+    """
+    table, column = online.column_of(place, None, None)
     chosen = Options(max_rows, lock_timeout, make_indexes=not no_index, tenant=tenant)
+    if not is_online and (abandon or cut_over):
+        raise ConfigError(f"--{'abandon' if abandon else 'cut-over'} is for --online")
+    reading = None if abandon else importing.Foreign(make(form, _secret(secret_file, secret_variable), padding))
+    if is_online or reading is None:
+        online.run(
+            table,
+            column,
+            is_sealing=True,
+            is_import=True,
+            foreign=reading,
+            cut_over=cut_over,
+            chosen=chosen,
+            pace=Pace(pause, max_lag),
+            batch_blocks=batch_blocks,
+            jobs=jobs,
+            abandon=abandon,
+            dry_run=dry_run,
+            rules=rules,
+            database_url_file=database_url_file,
+        )
+        return
+    policy = options.load_policy(rules)
+    rule = options.find_rule(policy, table, column)
     with options.open_database(database_url_file) as connection:
         preview = ops_protect.preview_protect(connection, rule, chosen, reading)
         if dry_run:
@@ -52,11 +85,7 @@ def import_(
             if preview.assessment.obstacles:
                 raise typer.Exit(2)
         protection.refuse_all_or_none([preview])
-        with progress_bar(rule.qualified_name) as progress:
-            found = importing.survey(connection, rule, reading, progress)
-        if dry_run:
-            say(f"{rule.qualified_name}: {found.values - found.unreadable:,} of {found.values:,} values open")
-        found.require_readable(rule.qualified_name)
+        online.look(connection, rule, reading, is_said=dry_run)
         if dry_run:
             return
         with options.open_store(database_url_file, policy) as store, progress_bar(rule.qualified_name) as progress:

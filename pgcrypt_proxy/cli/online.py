@@ -1,4 +1,4 @@
-"""`protect --online` and `unprotect --online`: columns of tables that are in use."""
+"""`protect --online`, `unprotect --online` and `import --online`: columns of tables that are in use."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ import typer
 from pgcrypt_proxy.cli import options
 from pgcrypt_proxy.cli.output import note, progress_bar, say
 from pgcrypt_proxy.errors import ConfigError
+from pgcrypt_proxy.ops import importing
 from pgcrypt_proxy.ops.column_checks import Assessment
 from pgcrypt_proxy.ops.column_rows import no_progress
 from pgcrypt_proxy.ops.connect import readable_errors
+from pgcrypt_proxy.ops.importing import Foreign
 from pgcrypt_proxy.ops.keyring_store import KeyringStore
-from pgcrypt_proxy.ops.online import checks
+from pgcrypt_proxy.ops.online import checks, moves
 from pgcrypt_proxy.ops.online.checks import Target
 from pgcrypt_proxy.ops.online.engine import BATCH_BLOCKS, Outcome, Run
 from pgcrypt_proxy.ops.online.pace import Pace
 from pgcrypt_proxy.ops.protect import Options
-from pgcrypt_proxy.policy.model import Policy
+from pgcrypt_proxy.policy.model import Policy, Rule
 
 INTERRUPTED = 130
 
@@ -42,6 +44,10 @@ BatchBlocks = Annotated[
 ]
 Jobs = Annotated[int, typer.Option("--jobs", min=1, max=64, help="With --online: so many connections that fill.")]
 DEFAULT_BATCH_BLOCKS = BATCH_BLOCKS
+_CUT_OVER = (
+    "note: no value of the column passes as long as its rule says phase: importing. When no application encrypts it"
+    " itself any more, take `phase` out of the rule, and reload the proxies (SIGHUP)"
+)
 
 
 def column_of(place: str | None, table: str | None, column: str | None) -> tuple[str, str]:
@@ -58,6 +64,9 @@ def run(
     column: str,
     *,
     is_sealing: bool,
+    is_import: bool = False,
+    foreign: Foreign | None = None,
+    cut_over: bool = True,
     chosen: Options,
     pace: Pace,
     batch_blocks: int,
@@ -67,15 +76,19 @@ def run(
     rules: list[Path] | None,
     database_url_file: Path | None,
 ) -> None:
-    """Everything that the two commands do with --online."""
+    """Everything that the three commands do with --online."""
     policy = options.load_policy(rules)
-    target = Target(options.find_rule(policy, table, column), is_sealing, chosen)
+    rule = options.find_rule(policy, table, column)
+    target = Target(rule, is_sealing, chosen, is_import=is_import, foreign=foreign)
     name = target.rule.qualified_name
-    command = f"pgcrypt-proxy {'protect' if is_sealing else 'unprotect'} --online {name}"
+    command = f"pgcrypt-proxy {moves.COMMANDS[target.direction]} {name}"
+    again = "the same command" if is_import else command
     with options.open_database(database_url_file) as connection:
         if dry_run:
             with readable_errors(f"looking at {name}"):
                 preview(checks.assess(connection, target, checks.facts(connection, target)), name)
+            if foreign is not None:
+                look(connection, rule, foreign)
             return
         with options.open_store(database_url_file, policy) as store:
             try:
@@ -89,6 +102,8 @@ def run(
                         no_progress if abandon else progress,
                         jobs,
                         lambda: _helper(database_url_file, policy),
+                        cut_over,
+                        (lambda: _say_cut_over(name)) if is_import else None,
                     )
                     if not abandon and work.is_done():
                         say(f"already {'sealed' if is_sealing else 'plain'}: {name}")
@@ -99,10 +114,20 @@ def run(
                         return
                     done = work.to_the_end()
             except KeyboardInterrupt:
-                note(f"stopped; nothing is lost, and applications go on. To go on from here: {command}")
+                note(f"stopped; nothing is lost, and applications go on. To go on from here: {again}")
                 note(f"to leave the column as it is: {command} --abandon")
                 raise typer.Exit(INTERRUPTED) from None
-    show(done, "sealed" if is_sealing else "plain again")
+    if done.move.state == moves.FILLING:
+        _show_ready(done)
+        return
+    show(done, "imported" if is_import else "sealed" if is_sealing else "plain again")
+    if is_import:
+        note(
+            "note: what is under the old key may still be in free space of the table's blocks until it is used anew"
+            " (VACUUM FULL at a quiet time takes it away), in old WAL, backups, replication slots and free disk blocks"
+        )
+        note(_CUT_OVER)
+        return
     if is_sealing:
         note(
             "note: what was plaintext until now may still be in free space of the table's blocks until it is used anew"
@@ -111,6 +136,32 @@ def run(
         note("note: now take `phase` out of the rule, and reload the proxies (SIGHUP)")
     else:
         note("note: now remove the rule, and reload the proxies (SIGHUP)")
+
+
+def look(connection: psycopg.Connection, rule: Rule, foreign: Foreign, *, is_said: bool = True) -> None:
+    """Open every value, and say how many there are that do. Raises ConfigError when there are others."""
+    with progress_bar(rule.qualified_name) as progress:
+        found = importing.survey(connection, rule, foreign, progress)
+    if is_said:
+        say(f"{rule.qualified_name}: {found.values - found.unreadable:,} of {found.values:,} values open")
+    found.require_readable(rule.qualified_name)
+
+
+def _say_cut_over(name: str) -> None:
+    """Before rows are written anew, which takes time, while no value passes."""
+    say(f"cut over: {name}")
+    note(_CUT_OVER)
+
+
+def _show_ready(done: Outcome) -> None:
+    name = done.move.qualified_name
+    say(f"ready: {name} (id {done.move.column_id}), {done.values:,} values in {done.seconds:.1f} s of this run")
+    for warning in done.warnings:
+        note(f"warning: {warning}")
+    note(
+        "note: applications go on to encrypt and decrypt it themselves. When they are to change, run the same command"
+        " with --cut-over: it writes what was changed meanwhile, and lets the columns change places"
+    )
 
 
 @contextlib.contextmanager

@@ -69,6 +69,8 @@ def check(rules: options.Rules = None, database_url_file: options.UrlFile = None
             say(f"sealed: {column.qualified_name} ({column.type}, {column.data_class}, id {column.id})")
     for text in catalog_phases.plain_notes({rule.qualified_name: rule for rule in policy.rules}, joined.plain):
         say(f"plain: {text}")
+    for text in catalog_phases.withheld_notes(joined.protected.values()):
+        say(f"withheld: {text}")
     if catalog is not None:
         _show_lineage(catalog)
     for finding in findings:

@@ -164,29 +164,37 @@ static int take_grant(Cipher *cipher, double now)
     return 1;
 }
 
+/* How long the envelope or term of what was read is. */
+static size_t made_length(const Parameter *parameter, const Reading *made)
+{
+    return parameter->use == TERM ? TERM_LENGTH : envelope_length(&parameter->sealing, made->length);
+}
+
+/* Writes that many bytes; whether it could. */
+static int write_made(Binder *self, Parameter *parameter, const Reading *made, double now, unsigned char *out)
+{
+    Sealing *sealing = &parameter->sealing;
+    if (parameter->use == TERM) {
+        size_t length = 0;
+        return add_term(sealing->equality, made->prefix, made->key, made->key_length, out, &length);
+    }
+    const unsigned char *nonce = take_grant(sealing->cipher, now) ? fresh_nonce(self) : NULL;
+    return nonce != NULL && seal_reading(sealing, made, nonce, out);
+}
+
 /* The envelope or term of a value behind what `out` has, with its length before it; whether it could. */
 static int add_made(Binder *self, Parameter *parameter, const Given *given, double now, unsigned char *scratch,
                     Buffer *out)
 {
     Reading made;
-    Sealing *sealing = &parameter->sealing;
     reading_begin(&made);
-    if (!read_plainly(sealing, given->value + 4, given->length, (int)given->format, scratch, &made))
+    if (!read_plainly(&parameter->sealing, given->value + 4, given->length, (int)given->format, scratch, &made))
         return 0;
-    size_t size = parameter->use == TERM ? TERM_LENGTH : envelope_length(sealing, made.length);
+    size_t size = made_length(parameter, &made);
     unsigned char *place = buffer_reserve(out, 4 + size);
-    if (place == NULL)
+    if (place == NULL || !write_made(self, parameter, &made, now, place + 4))
         return 0;
     store32(place, (uint32_t)size);
-    if (parameter->use == TERM) {
-        size_t length = 0;
-        if (!add_term(sealing->equality, made.prefix, made.key, made.key_length, place + 4, &length))
-            return 0;
-    } else {
-        const unsigned char *nonce = take_grant(sealing->cipher, now) ? fresh_nonce(self) : NULL;
-        if (nonce == NULL || !seal_reading(sealing, &made, nonce, place + 4))
-            return 0;
-    }
     out->used += 4 + size;
     return 1;
 }

@@ -12,7 +12,8 @@
 #define MAX_REPLY 65536
 
 enum { BIND, PARSE, QUERY, COURSES };
-#define HANDED COURSES /* a Query that Python has sent: its answer is taken like a QUERY's */
+#define HANDED COURSES         /* a Query that Python has sent: its answer is taken like a QUERY's */
+#define OF_TEMPLATE (HANDED + 1) /* a Query known by its template */
 
 static const unsigned char describe_portal[7] = {'D', 0, 0, 0, 6, 'P', 0};
 static const unsigned char execute_and_sync[15] = {'E', 0, 0, 0, 9, 0, 0, 0, 0, 0, 'S', 0, 0, 0, 4};
@@ -25,15 +26,20 @@ static PyTypeObject *course_type;
 typedef struct {
     Route *route;
     PyObject *result; /* of the description that was seen, once it was */
-    PyObject *data;   /* what the server was sent: Bind to Sync, Parse to Sync, or a Query; of HANDED Python's note */
+    PyObject *data;   /* what the server was sent: Bind to Sync, Parse to Sync, or a Query; of HANDED Python's note; of
+                         OF_TEMPLATE what the client sent */
     Py_ssize_t bind, bind_end;
     int kind, is_described;
+    PyObject *template; /* Python's */
+    uint32_t made[MAX_MADE]; /* how long its sealed literals became */
+    int made_count;
 } Taken;
 
 typedef struct {
     PyObject_HEAD
     PyObject *settled;                /* the session's own dict: prepared statements by name */
     PyObject *routes[COURSES];        /* by statement's name, by Parse's text and types, by Query's text */
+    PyObject *templates;              /* tuples of them by their key */
     long long epoch, finished, executions, batches, untouched, rewritten, idles;
     double keys_until;
     int is_armed, status;
@@ -46,6 +52,7 @@ static void taken_drop(Taken *taken)
     Py_CLEAR(taken->route);
     Py_CLEAR(taken->data);
     Py_CLEAR(taken->result);
+    Py_CLEAR(taken->template);
 }
 
 static int course_traverse(PyObject *object, visitproc visit, void *arg)
@@ -55,10 +62,14 @@ static int course_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->settled);
     for (int i = 0; i < COURSES; i++)
         Py_VISIT(self->routes[i]);
-    Py_VISIT((PyObject *)self->flight.route);
-    Py_VISIT(self->flight.data);
-    Py_VISIT((PyObject *)self->last.route);
-    Py_VISIT(self->last.data);
+    Py_VISIT(self->templates);
+    for (int i = 0; i < 2; i++) {
+        Taken *taken = i ? &self->last : &self->flight;
+        Py_VISIT((PyObject *)taken->route);
+        Py_VISIT(taken->data);
+        Py_VISIT(taken->result);
+        Py_VISIT(taken->template);
+    }
     Py_VISIT((PyObject *)self->stream.rows);
     return 0;
 }
@@ -70,6 +81,7 @@ static int course_clear(PyObject *object)
     Py_CLEAR(self->settled);
     for (int i = 0; i < COURSES; i++)
         Py_CLEAR(self->routes[i]);
+    Py_CLEAR(self->templates);
     taken_drop(&self->flight);
     taken_drop(&self->last);
     stream_end(&self->stream);
@@ -98,6 +110,10 @@ static PyObject *course_new(PyTypeObject *type, PyObject *args, PyObject *keywor
             Py_DECREF(self);
             return NULL;
         }
+    if ((self->templates = PyDict_New()) == NULL) {
+        Py_DECREF(self);
+        return NULL;
+    }
     return (PyObject *)self;
 }
 
@@ -155,7 +171,7 @@ static PyObject *rewritten(Taken *taken, const unsigned char *in, size_t size, s
 static PyObject *extended_requests(Courses *self, PyObject *data, const unsigned char *in, size_t size)
 {
     size_t bind = 0, end;
-    Taken taken = {NULL, NULL, data, 0, 0, BIND, 0};
+    Taken taken = {.data = data, .kind = BIND};
     if (in[0] == 'P') {
         bind = message_end(in, 0, size);
         if (bind == 0 || in[5] != 0 || bind > MAX_BIND)
@@ -205,19 +221,8 @@ static PyObject *extended_requests(Courses *self, PyObject *data, const unsigned
     return taken.data;
 }
 
-static PyObject *query_requests(Courses *self, PyObject *data, const unsigned char *in, size_t size)
-{
-    if (message_end(in, 0, size) != size || size > MAX_BIND)
-        return NULL;
-    Route *route = course_route(self, QUERY, in + 5, size - 5);
-    if (route == NULL)
-        return NULL;
-    Py_INCREF((PyObject *)route);
-    Py_INCREF(data);
-    self->flight = (Taken){route, NULL, data, 0, 0, QUERY, 0};
-    Py_INCREF(data);
-    return data;
-}
+/* queries.h */
+static PyObject *query_requests(Courses *self, PyObject *data, const unsigned char *in, size_t size);
 
 /* What goes to the server in place of `data`, a new reference; NULL, never with an exception: not taken. */
 static PyObject *course_take_requests(Courses *self, PyObject *data)
@@ -287,6 +292,11 @@ static PyObject *opened_reply(Seen *seen, const unsigned char *in, size_t size, 
     return answer;
 }
 
+static int is_query(int kind)
+{
+    return kind == QUERY || kind == HANDED || kind == OF_TEMPLATE;
+}
+
 /* What a course that was answered leaves behind. */
 static int course_finish(Courses *self, int status)
 {
@@ -305,13 +315,15 @@ static int course_finish(Courses *self, int status)
     if (flight->kind != HANDED) {
         self->untouched += flight->kind != BIND && !flight->route->is_keyed;
         self->rewritten += flight->kind != BIND && flight->route->is_keyed;
-        self->executions += flight->kind == QUERY ? 1 : 2;
-        self->batches += flight->kind != QUERY;
+        self->executions += is_query(flight->kind) ? 1 : 2;
+        self->batches += !is_query(flight->kind);
     }
     self->finished++;
     taken_drop(&self->last);
     self->last = *flight;
     memset(flight, 0, sizeof *flight);
+    if (self->last.kind == OF_TEMPLATE)
+        Py_CLEAR(self->last.data); /* it holds values, and nobody asks for it any more */
     self->status = status;
     self->idles += status == 'I';
     return 0;
@@ -330,20 +342,20 @@ static PyObject *course_take_replies(Courses *self, PyObject *data)
             return NULL;
         at += sizeof parse_complete;
     }
-    int is_query = flight->kind == QUERY || flight->kind == HANDED;
-    if (!is_query) {
+    int is_simple = is_query(flight->kind);
+    if (!is_simple) {
         if (size - at < sizeof bind_complete || memcmp(in + at, bind_complete, sizeof bind_complete) != 0)
             return NULL;
         at += sizeof bind_complete;
     }
     size_t before = at, rows_end;
     Seen *seen = NULL;
-    if (flight->is_described || (is_query && size > at && in[at] == 'T')) {
+    if (flight->is_described || (is_simple && size > at && in[at] == 'T')) {
         size_t end = message_end(in, at, size);
         if (end == 0 || (seen = route_seen(flight->route, 1, in + at, end - at)) == NULL)
             return NULL;
         at = end;
-    } else if (!is_query) {
+    } else if (!is_simple) {
         const unsigned char *sent = (const unsigned char *)PyBytes_AsString(flight->data);
         const unsigned char *formats = bind_formats(sent + flight->bind, (size_t)(flight->bind_end - flight->bind));
         if (formats == NULL ||

@@ -19,6 +19,19 @@ static PyObject *taken_for_python(Taken *taken)
 {
     if (taken->route == NULL)
         Py_RETURN_NONE;
+    if (taken->data == NULL)
+        return Py_BuildValue("(iOOOO)", taken->kind, (PyObject *)taken->route, Py_None, Py_False, Py_None);
+    if (taken->kind == OF_TEMPLATE) {
+        PyObject *made = PyTuple_New(taken->made_count);
+        for (int i = 0; made != NULL && i < taken->made_count; i++) {
+            PyObject *length = PyLong_FromLong((long)taken->made[i]);
+            if (length == NULL || PyTuple_SetItem(made, i, length) < 0)
+                Py_CLEAR(made);
+        }
+        return made == NULL ? NULL
+                            : Py_BuildValue("(iO(OON)OO)", taken->kind, (PyObject *)taken->route, taken->template,
+                                            taken->data, made, Py_False, Py_None);
+    }
     if (taken->kind == QUERY || taken->kind == HANDED)
         return Py_BuildValue("(iOOOO)", taken->kind, (PyObject *)taken->route, taken->data, Py_False, Py_None);
     return Py_BuildValue("(iOy#OO)", taken->kind, (PyObject *)taken->route,
@@ -30,8 +43,9 @@ PyDoc_STRVAR(leave_doc,
              "leave(): take nothing more, and say what was done since `arm`.\n\n"
              "None if nothing was, else of the courses that are over how many executions and Syncs were in them, how many\n"
              "texts of untouched and of rewritten statements, how often the server was idle behind them, and its last\n"
-             "status; then the last of them and the one that is under way, each (kind, route, Bind or Query or what was\n"
-             "handed over, is described, result) or None.");
+             "status; then the last of them and the one that is under way, each (kind, route, sent, is described, result) or\n"
+             "None; `sent` is a Bind, a Query, what was handed over, or of one known by its template (template, the client's\n"
+             "Query, how long each sealed literal became), None once it is over.");
 
 static PyObject *course_leave(PyObject *object, PyObject *unused)
 {
@@ -67,7 +81,7 @@ static PyObject *course_hand(PyObject *object, PyObject *args)
         Py_RETURN_FALSE;
     Py_INCREF(route);
     Py_INCREF(note);
-    self->flight = (Taken){(Route *)route, NULL, note, 0, 0, HANDED, 0};
+    self->flight = (Taken){.route = (Route *)route, .data = note, .kind = HANDED};
     Py_RETURN_TRUE;
 }
 
@@ -118,6 +132,8 @@ static PyObject *course_renew(PyObject *object, PyObject *unused)
     (void)unused;
     for (int i = 0; i < COURSES && self->settled != NULL; i++)
         PyDict_Clear(self->routes[i]);
+    if (self->templates != NULL)
+        PyDict_Clear(self->templates);
     return PyLong_FromLongLong(++self->epoch);
 }
 
@@ -219,6 +235,8 @@ static PyMethodDef course_methods[] = {
     {"leave", course_leave, METH_NOARGS, leave_doc},
     {"hand", course_hand, METH_VARARGS, hand_doc},
     {"add", course_add, METH_VARARGS, add_doc},
+    {"set_templates", course_set_templates, METH_VARARGS, set_templates_doc},
+    {"forget_templates", course_forget_templates, METH_NOARGS, "forget_templates(): all of them."},
     {"known", course_known, METH_VARARGS, known_doc},
     {"renew", course_renew, METH_NOARGS, renew_doc},
     {"requests", course_requests, METH_O, "requests(data): what goes to the server in its place, or None: not taken."},

@@ -26,10 +26,14 @@
 #include "open.h"
 #include "rows.h"
 
+#include "fingerprint.h"
+
 #include "binder.h"
 #include "route.h"
 #include "stream.h"
+#include "template.h"
 #include "course.h"
+#include "queries.h"
 #include "course_type.h"
 #include "port.h"
 
@@ -68,6 +72,7 @@ static PyObject *run_of(PyObject *module, PyObject *args)
 
 static PyMethodDef functions[] = {
     {"run", run_of, METH_VARARGS, run_doc},
+    {"fingerprint", fingerprint_of, METH_O, fingerprint_doc},
     {NULL, NULL, 0, NULL},
 };
 static struct PyModuleDef definition = {
@@ -82,10 +87,13 @@ PyMODINIT_FUNC PyInit_native(void)
         return NULL;
     }
     text_init();
+    fingerprint_init();
     if (pthread_atfork(NULL, NULL, on_fork) != 0) {
         PyErr_SetString(PyExc_ImportError, "forks would not be noticed");
         return NULL;
     }
+    if ((is_wrong = PyUnicode_InternFromString("is_wrong")) == NULL)
+        return NULL;
     PyObject *module = PyModule_Create(&definition);
     if (module == NULL)
         return NULL;
@@ -98,7 +106,7 @@ PyMODINIT_FUNC PyInit_native(void)
         {"Rows", &rows_spec, &rows_type},       {"Seals", &seals_spec, &seals_type},
         {"Binder", &binder_spec, &binder_type}, {"Route", &route_spec, &route_type},
         {"Course", &course_spec, &course_type}, {"Outlet", &outlet_spec, &outlet_type},
-        {"Port", &port_spec, &port_type},
+        {"Port", &port_spec, &port_type},       {"Template", &template_spec, &template_type},
     };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         *types[i].type = (PyTypeObject *)PyType_FromSpec(types[i].spec);

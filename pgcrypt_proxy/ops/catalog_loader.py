@@ -15,7 +15,7 @@ from pgcrypt_proxy.ops import catalog_derived, catalog_moves, catalog_queries, c
 from pgcrypt_proxy.ops.catalog_moves import Hazards
 from pgcrypt_proxy.ops.catalog_queries import CatalogRows
 from pgcrypt_proxy.ops.catalog_rules import Joined
-from pgcrypt_proxy.policy.model import Policy
+from pgcrypt_proxy.policy.model import IMPORTING, Policy
 from pgcrypt_proxy.sql.catalog import Catalog, Column, Relation, is_hidden
 from pgcrypt_proxy.sql.shown_order import arranged
 
@@ -43,6 +43,7 @@ def load(connection: psycopg.Connection, policy: Policy, *, version: int = 1, su
     tainted_names = {names[oid] for oid in tainted}
     sensitive = {relation.oid: relation.name for relation in rows.relations if relation.oid in protected | derived}
     hazards = catalog_moves.hazards(rows, joined.protected, sensitive, tainted_names, joined.safe_functions)
+    plain = {column.qualified_name for column in joined.plain.values()}
     base = Catalog.build(
         version,
         _judged(relations, rows, joined, derived, hazards),
@@ -51,7 +52,8 @@ def load(connection: psycopg.Connection, policy: Policy, *, version: int = 1, su
         types=rows.types,
         ruled=joined.ruled,
         system_columns=rows.system_columns,
-        plain=(column.qualified_name for column in joined.plain.values()),
+        plain=plain,
+        foreign=(r.qualified_name for r in policy.rules if r.phase == IMPORTING and r.qualified_name in plain),
         moving=joined.moving,
     )
     return catalog_views.with_views(base, rows, definitions, tainted)

@@ -1,4 +1,4 @@
-"""What the phases of rules allow: columns that are plain for now, and columns on their way (ADR 0013, 0014).
+"""What the phases of rules allow: columns that are plain for now, and columns on their way (ADR 0013, 0014, 0017).
 
 A database by itself must not be able to bring it about that plain values pass:
 a move counts only where the rule of its column says so. Pure; knows rules and rows.
@@ -9,13 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from pgcrypt_proxy.ops.catalog_queries import CatalogRows
-from pgcrypt_proxy.policy.model import OPENING, REINDEXING, SEALING, Rule
+from pgcrypt_proxy.policy.model import IMPORTING, OPENING, REINDEXING, SEALING, Rule
 from pgcrypt_proxy.sql.catalog import Move, ProtectedColumn
 
 #: States of pgcrypt.moves in which the column that applications use has not changed yet.
 _UNDER_WAY = frozenset({"filling", "switching"})
-_PHASES = {"seal": SEALING, "open": OPENING, "reindex": REINDEXING}
-_WORDS = {"seal": "being sealed", "open": "being made plain", "reindex": "being reindexed"}
+_PHASES = {"seal": SEALING, "open": OPENING, "reindex": REINDEXING, "import": IMPORTING}
+_WORDS = {"seal": "being sealed", "open": "being made plain", "reindex": "being reindexed", "import": "being imported"}
+
+#: Phases in which a column may be without envelopes, and statements on it pass as they are.
+PLAIN_PHASES = (SEALING, OPENING, IMPORTING)
+#: The phases of columns that are to be sealed.
+TO_BE_SEALED = (SEALING, IMPORTING)
 
 
 def moves(
@@ -62,5 +67,15 @@ def plain_notes(rules: Mapping[str, Rule], plain: Mapping[tuple[int, int], Prote
     """A sentence for each column that is plain for now; `rules` by qualified name."""
     for column in plain.values():
         rule = rules[column.qualified_name]
+        if rule.phase == IMPORTING:
+            yield f"{column.qualified_name} holds what the application encrypts itself: its rule's phase is {IMPORTING}"
+            continue
         what = "may be" if rule.phase == SEALING else "may be already"
         yield f"{column.qualified_name} is plain for now, which it {what} while the phase of its rule is {rule.phase}"
+
+
+def withheld_notes(columns: Iterable[ProtectedColumn]) -> Iterator[str]:
+    """A sentence for each column that was imported, and whose rule says still that it is being so."""
+    for column in columns:
+        if column.is_withheld:
+            yield f"{column.qualified_name} is imported, and no value of it passes: take phase out of its rule"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pgcrypt_proxy.errors import InvalidValue, PolicyError
 from pgcrypt_proxy.ops import catalog_phases
 from pgcrypt_proxy.ops.catalog_queries import CatalogRows, ColumnRow, RelationRow
-from pgcrypt_proxy.policy.model import EQUALITY, OPENING, SEALING, Policy, Rule, TenantRule, stored_tenant
+from pgcrypt_proxy.policy.model import EQUALITY, IMPORTING, Policy, Rule, TenantRule, stored_tenant
 from pgcrypt_proxy.sql.catalog import Move, ProtectedColumn, is_hidden
 from pgcrypt_proxy.sql.tenant_values import is_tenant_type
 from pgcrypt_proxy.values.codec import has_equality
@@ -76,7 +76,7 @@ def join(policy: Policy, rows: CatalogRows) -> Joined:
                 _check_tenant(rule, relation, joined)
             if column_id is None:
                 if rule is not None:
-                    columns = joined.plain if rule.phase in (SEALING, OPENING) else joined.protected
+                    columns = joined.plain if rule.phase in catalog_phases.PLAIN_PHASES else joined.protected
                     column = _column_of(rule, rows.types, relation.oid, number)
                     columns[relation.oid, number] = replace(column, tenant_type=_tenant_type(relation, rule.tenant))
                 continue
@@ -106,7 +106,7 @@ def suppose_sealed(policy: Policy, joined: Joined, rows: CatalogRows) -> None:
     for child, parent in rows.inheritance:
         children.setdefault(parent, []).append(child)
     by_oid = {relation.oid: relation for relation in rows.relations}
-    sealing = {rule.qualified_name for rule in policy.rules if rule.phase == SEALING}
+    sealing = {rule.qualified_name for rule in policy.rules if rule.phase in catalog_phases.TO_BE_SEALED}
     waiting = [(oid, column) for (oid, _), column in joined.protected.items() if not column.is_armed]
     for key, column in [*joined.plain.items()]:
         if column.qualified_name in sealing:
@@ -228,6 +228,7 @@ def _armed(
         index_generation=row.index_generation,
         tenant=(tenant := stored_tenant(row.tenant)),
         tenant_type=_tenant_type(relation, tenant),
+        is_withheld=rule is not None and rule.phase == IMPORTING,
     )
 
 

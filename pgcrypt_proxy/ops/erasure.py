@@ -26,6 +26,7 @@ from pgcrypt_proxy.ops.key_destruction import await_transactions
 from pgcrypt_proxy.ops.key_rotation import LET_GO_S, hold_keys_in_use
 from pgcrypt_proxy.ops.key_usage import KeyUsage, PlaceUsage
 from pgcrypt_proxy.ops.keyring_store import KEY_MAKER_LOCK
+from pgcrypt_proxy.ops.online import moves
 
 FORMAT = "pgcrypt-proxy certificate of erasure, version 1"
 REMAINS = (
@@ -49,7 +50,8 @@ class Extent:
 
 
 def extent(connection: psycopg.Connection, tenant: str) -> Extent:
-    """Raises ConfigError when the tenant has no key that could be destroyed."""
+    """Raises ConfigError when the tenant has no key that could be destroyed, or may have values in plain form."""
+    _refuse_moving(connection)
     keys = tuple(key for key in key_usage.list_keys(connection) if tenant and key.tenant == tenant)
     if not keys:
         raise ConfigError(f'tenant "{tenant}" has no keys', hint="`pgcrypt-proxy keys --tenants` lists them.")
@@ -103,6 +105,7 @@ def _retire(connection: psycopg.Connection, tenant: str) -> None:
         connection.execute("SET LOCAL synchronous_commit = on")
         hold_keys_in_use(connection)
         connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(%s)", [KEY_MAKER_LOCK])
+        _refuse_moving(connection)  # again: none begins from here on
         connection.execute(
             "INSERT INTO pgcrypt.erased_tenants (tenant, erased_by) VALUES (%s, session_user || ' ' || %s::text)"
             " ON CONFLICT (tenant) DO NOTHING",
@@ -112,6 +115,16 @@ def _retire(connection: psycopg.Connection, tenant: str) -> None:
             "UPDATE pgcrypt.keyring SET state = 'retired', retired_at = pg_catalog.now(),"
             " retired_by = session_user || ' ' || %s::text WHERE tenant = %s AND state = 'active'",
             [audit.actor(), tenant],
+        )
+
+
+def _refuse_moving(connection: psycopg.Connection) -> None:
+    """Beside a column on its way there is another, with plain values or such as are still to be opened."""
+    for move in moves.of_tenants(connection):
+        raise ConfigError(
+            f"{move.qualified_name} has tenants, and is on its way by {move.command}",
+            hint="Run that to its end, or with --abandon, first.",
+            sqlstate="55006",
         )
 
 

@@ -51,6 +51,11 @@ class Foreign:
         self._cipher = cipher
         self._settings = TextSettings()
 
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether a wrong secret opens nothing at all."""
+        return self._cipher.is_authenticated
+
     def seen(self, connection: psycopg.Connection, facts: ColumnFacts, rule: Rule) -> ColumnFacts:
         """As if the column were of the rule's type already. Raises ConfigError when it cannot hold ciphertext."""
         if facts.type_oid != BYTEA_OID and facts.type_oid not in TEXT_OIDS:
@@ -125,8 +130,7 @@ def _stretches(
     connection: psycopg.Connection, facts: ColumnFacts, reading: Foreign
 ) -> Iterator[tuple[list[tuple[bytes, bytes, str | None]], int, int]]:
     """(rows, blocks done, blocks in all): of each row its place, the stored value, and its primary key as text."""
-    keys = [name for (name,) in connection.execute(_PRIMARY_KEY, [facts.relation_oid]) if name != facts.name]
-    shown_key = " || ', ' || ".join(f"'{_literal(name)} ' || {quoted(name)}::text" for name in keys) or "NULL::text"
+    key = shown_key(connection, facts.relation_oid, facts.name)
     row = connection.execute(_BLOCKS, [facts.relation_oid]).fetchone()
     blocks = int(row[0]) if row else 0
     table, column = quoted(facts.schema, facts.table), quoted(facts.name)
@@ -135,12 +139,18 @@ def _stretches(
         with connection.transaction(), connection.cursor(binary=True) as cursor:
             cursor.execute("SET LOCAL row_security = off")  # an error rather than rows left out
             rows = cursor.execute(
-                f"SELECT pg_catalog.tidsend(ctid), {reading.query(connection, facts)}, {shown_key}"  # noqa: S608 (quoted)
+                f"SELECT pg_catalog.tidsend(ctid), {reading.query(connection, facts)}, {key}"  # noqa: S608 (quoted)
                 f" FROM ONLY {table} WHERE {column} IS NOT NULL"
                 f" AND ctid >= '({start},0)'::tid AND ctid < '({end},0)'::tid".encode(),
                 binary=True,
             ).fetchall()
         yield rows, min(end, blocks), blocks
+
+
+def shown_key(connection: psycopg.Connection, relation_oid: int, column: str) -> str:
+    """SQL for a row's primary key in words, NULL if the table has none but `column`."""
+    keys = [name for (name,) in connection.execute(_PRIMARY_KEY, [relation_oid]) if name != column]
+    return " || ', ' || ".join(f"'{_literal(name)} ' || {quoted(name)}::text" for name in keys) or "NULL::text"
 
 
 def _literal(name: str) -> str:

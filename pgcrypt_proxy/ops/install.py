@@ -22,6 +22,7 @@ MIGRATIONS: tuple[tuple[int, str], ...] = (
     (3, "schema_3.sql"),
     (4, "schema_4.sql"),
     (5, "schema_5.sql"),
+    (6, "schema_6.sql"),
 )
 SCHEMA_VERSION = MIGRATIONS[-1][0]
 

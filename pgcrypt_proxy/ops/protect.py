@@ -234,7 +234,7 @@ def assess(
         types=types,
     )
     with readable_errors("looking for tenants"):
-        found.obstacles += tenant_columns.obstacles(connection, facts, rule, options.tenant)
+        found.obstacles += tenant_columns.obstacles(connection, facts, rule, options.tenant, is_short=is_short)
     for mode in () if is_short else sorted(rule.search):
         function = folding.difference(connection, facts.relation_oid, facts.number, mode)
         if function is not None:

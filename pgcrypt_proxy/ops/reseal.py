@@ -227,7 +227,7 @@ class _Column:
 
     def _keyring(self, active: frozenset[int], seals: int) -> Keyring:
         if self._column.tenant is not None:
-            return self._keys.fresh_to_open()
+            return self._keys.fresh_of_tenants(self._connection)
         return self._keys.fresh(self._column.data_class, active, seals)
 
     def _opened(self, keyring: Keyring, old: bytes) -> tuple[bytes, str]:

@@ -24,11 +24,15 @@ from pgcrypt_proxy.values.types import LogicalType, type_by_oid
 _LENGTH = struct.Struct("!i")
 
 
-def beside(tenant: TenantRule | None, value: str) -> str:
-    """SQL for a value (bytea) behind the tenant of its row and that one's length, which is 0 where the row has none."""
+def beside(tenant: TenantRule | None, value: str, alias: str | None = None) -> str:
+    """SQL for a value (bytea) behind the tenant of its row and that one's length, which is 0 where the row has none.
+
+    `alias` is the table's, where the statement has other columns as well.
+    """
     if tenant is None or not tenant.column:
         return value
-    name = f"pg_catalog.convert_to(COALESCE({quoted(tenant.column)}::pg_catalog.text, ''), 'UTF8')"
+    column = quoted(tenant.column) if alias is None else quoted(alias, tenant.column)
+    name = f"pg_catalog.convert_to(COALESCE({column}::pg_catalog.text, ''), 'UTF8')"
     return f"(pg_catalog.int4send(pg_catalog.octet_length({name})) || {name} || {value})"
 
 
@@ -38,8 +42,10 @@ def split(both: bytes) -> tuple[str, bytes]:
     return both[_LENGTH.size : end].decode(), both[end:]
 
 
-def obstacles(connection: psycopg.Connection, facts: ColumnFacts, rule: Rule, tenant: str | None) -> Iterator[str]:
-    """Why it is not known, or not of every row, whose the values are."""
+def obstacles(
+    connection: psycopg.Connection, facts: ColumnFacts, rule: Rule, tenant: str | None, *, is_short: bool = False
+) -> Iterator[str]:
+    """Why it is not known, or not of every row, whose the values are. `is_short`: rows are not looked at."""
     if rule.tenant is None:
         if tenant is not None:
             yield "its rule names no tenant: leave --tenant out"
@@ -49,7 +55,7 @@ def obstacles(connection: psycopg.Connection, facts: ColumnFacts, rule: Rule, te
                 checked(tenant)
             except InvalidValue as error:
                 yield f"--tenant: {error.message}: {error.hint}"
-        elif _count(connection, facts, ""):
+        elif not is_short and _count(connection, facts, ""):
             yield (
                 "whose the values are is not known, as its rule names a setting: give --tenant, for which all rows are"
                 " sealed; a table of several tenants needs a column of them"
@@ -58,7 +64,7 @@ def obstacles(connection: psycopg.Connection, facts: ColumnFacts, rule: Rule, te
         yield f"its tenants are in column {rule.tenant.column}: leave --tenant out"
     elif not is_tenant_type(_type(connection, facts, rule.tenant.column)):
         yield f"there is no column {rule.tenant.column} of type text, varchar, int2, int4, int8 or uuid"
-    else:
+    elif not is_short:
         count = _count(connection, facts, f" AND {quoted(rule.tenant.column)} IS NULL")
         if count:
             yield f"{count:,} rows have a value and no {rule.tenant.column}: give each its tenant first"
@@ -92,22 +98,31 @@ def sealer(
     plain: Callable[[bytes], bytes] = bytes,
 ) -> Callable[[bytes], tuple[bytes, bytes]]:
     """(plaintext, envelope) of what `beside` reads of a column; `plain` makes plaintext of the value in it."""
-    if column.tenant is not None:
-        column = replace(column, tenant_value=TenantFrom.SESSION)
-    use = ParameterUse(0, Use.SEAL, column)
+    seal_for = sealer_for(store, values, column)
     has_column = column.has_tenant_column
 
     def seal(read: bytes) -> tuple[bytes, bytes]:
-        plaintext = read
+        plaintext, owner = read, tenant
         if has_column:
             name, plaintext = split(read)
-            values.tenants.session = checked(name)
-        elif column.tenant is not None:
-            values.tenants.session = tenant
+            owner = checked(name)
         plaintext = plain(plaintext)
+        return plaintext, seal_for(owner, plaintext)
+
+    return seal
+
+
+def sealer_for(store: KeyringStore, values: Values, column: ProtectedColumn) -> Callable[[str | None, bytes], bytes]:
+    """Seals a value for the tenant that is given, None for a column without tenants; what it needs is loaded."""
+    if column.tenant is not None:
+        column = replace(column, tenant_value=TenantFrom.SESSION)
+    use = ParameterUse(0, Use.SEAL, column)
+
+    def seal(tenant: str | None, plaintext: bytes) -> bytes:
+        values.tenants.session = tenant
         sealed = tenant_keys.with_keys(store, values.keyring.tenants, lambda: values.parameter(use, 0, plaintext, 1))
         assert sealed is not None
-        return plaintext, sealed
+        return sealed
 
     return seal
 

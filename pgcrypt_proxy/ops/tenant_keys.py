@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Loaded:
-    """What came of a question for keys; `put` it where they are used.."""
+    """What came of a question for keys; `put` it where they are used."""
 
     asked_at: float
     deks: list[Dek] = field(default_factory=list)
@@ -153,6 +153,14 @@ def newest_ids(connection: psycopg.Connection) -> frozenset[int]:
         return frozenset(int(row[0]) for row in rows)
 
 
+def fetch(store: KeyringStore, keys: TenantKeys, wanted: KeyNotLoaded) -> None:
+    """Load what is wanted into `keys`, for tools. Raises PgcryptError where something of it cannot be had."""
+    loaded = load(store, wanted)
+    loaded.put(keys)
+    if loaded.error is not None:
+        raise loaded.error from None
+
+
 def with_keys(store: KeyringStore, keys: TenantKeys, action: Callable[[], T]) -> T:
     """What `action` gives, with every tenant's key that it turns out to need. For tools, which may wait.
 
@@ -162,8 +170,5 @@ def with_keys(store: KeyringStore, keys: TenantKeys, action: Callable[[], T]) ->
         try:
             return action()
         except KeyNotLoaded as wanted:
-            loaded = load(store, wanted)
-            if loaded.error is not None:
-                raise loaded.error from None
-            loaded.put(keys)
+            fetch(store, keys, wanted)
     return action()

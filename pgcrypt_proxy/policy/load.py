@@ -18,6 +18,7 @@ from pgcrypt_proxy.policy.model import (
     EQUALITY,
     EQUALITY_CASEFOLD,
     EQUALITY_UPPER,
+    IMPORTING,
     OPENING,
     REINDEXING,
     SEALED,
@@ -34,7 +35,7 @@ FILE_KEYS = ("version", "keyring", "defaults", "columns", "safe_functions")
 COLUMN_KEYS = ("table", "column", "type", "search", "index_domain", "data_class", "phase", "tenant")
 #: Keys and modes that are planned: refused by name, so that nobody believes them in force.
 FUTURE_COLUMN_KEYS = ("readers", "mask")
-PHASES = (SEALED, SEALING, OPENING, REINDEXING)
+PHASES = (SEALED, SEALING, OPENING, REINDEXING, IMPORTING)
 SEARCH_MODES = (EQUALITY, EQUALITY_CASEFOLD, EQUALITY_UPPER)
 FUTURE_SEARCH_MODES = ("deterministic", "match", "order")
 DEFAULT_DATA_CLASS = "default"
@@ -183,7 +184,7 @@ def _rule(path: Path, node: yaml.Node, default_class: str) -> Rule:
         search,
         (domain or f"{schema}.{table}.{column}") if search else "",
         f"{path}:{place(node)}",
-        _phase(path, members["phase"], search) if "phase" in members else SEALED,
+        _phase(path, members["phase"], search, has_tenant="tenant" in members) if "phase" in members else SEALED,
         _tenant(path, members, column) if "tenant" in members else None,
     )
 
@@ -197,14 +198,15 @@ def _tenant(path: Path, members: dict[str, yaml.Node], column: str) -> TenantRul
             f"{where}: tenant names a column of the same row or a setting",
             hint=f"Write tenant: {{column: tenant_id}} or tenant: {{setting: {TENANT_SETTING}}}.",
         )
-    if "phase" in members and text(path, members["phase"], "phase") != SEALED:
-        raise PolicyError(
-            f"{where}: a column with tenants is sealed and made plain in one pause only, without a phase",
-            hint="Remove phase, and run protect or unprotect without --online.",
-        )
     if "setting" in given:
         if text(path, given["setting"], "setting") != TENANT_SETTING:
             raise PolicyError(f"{where}: the setting of a tenant is {TENANT_SETTING}", hint="There is no other one.")
+        if "phase" in members and text(path, members["phase"], "phase") == SEALING:
+            raise PolicyError(
+                f"{where}: whose a plain value is, no setting says once it is stored: such a column is sealed in one"
+                " pause only, without a phase",
+                hint="Remove phase, and run protect without --online, with --tenant; or name a column of tenants.",
+            )
         return TenantRule()
     name = text(path, given["column"], "column")
     if name == column or not name:
@@ -212,13 +214,18 @@ def _tenant(path: Path, members: dict[str, yaml.Node], column: str) -> TenantRul
     return TenantRule(name)
 
 
-def _phase(path: Path, node: yaml.Node, search: frozenset[str]) -> str:
+def _phase(path: Path, node: yaml.Node, search: frozenset[str], *, has_tenant: bool) -> str:
     phase = text(path, node, "phase")
     if phase not in PHASES:
         raise PolicyError(f'{path}:{place(node)}: there is no phase "{phase}"', hint=f"A rule is {', '.join(PHASES)}.")
     if phase == REINDEXING and not search:
         raise PolicyError(
             f"{path}:{place(node)}: phase {phase} has no meaning without search", hint="The column has no index terms."
+        )
+    if phase == IMPORTING and has_tenant:
+        raise PolicyError(
+            f"{path}:{place(node)}: a column with tenants is imported in one pause only, without a phase",
+            hint="Remove phase, and run import without --online.",
         )
     return phase
 

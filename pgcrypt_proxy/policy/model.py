@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 #: A rule's phase. While it is sealing, its column may be plain still; while it is opening, plain already; while it is
-#: reindexing, the column is sealed and gets terms of another index key.
-SEALED, SEALING, OPENING, REINDEXING = "sealed", "sealing", "opening", "reindexing"
+#: reindexing, the column is sealed and gets terms of another index key; while it is importing, the column holds what
+#: the application encrypts itself, or is sealed already and no value of it passes.
+SEALED, SEALING, OPENING, REINDEXING, IMPORTING = "sealed", "sealing", "opening", "reindexing", "importing"
 EQUALITY, EQUALITY_CASEFOLD, EQUALITY_UPPER = "equality", "equality_casefold", "equality_upper"
 
 

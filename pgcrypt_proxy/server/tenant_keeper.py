@@ -49,6 +49,7 @@ class TenantKeeper:
         self._next: _Question | None = None
         self._running: asyncio.Task[PgcryptError | None] | None = None
         self._renewing: asyncio.Task[PgcryptError | None] | None = None
+        self._ticking: asyncio.Task[None] | None = None
 
     async def fetch(self, wanted: KeyNotLoaded) -> PgcryptError | None:
         """Load what is wanted; returns why that was not possible.
@@ -102,6 +103,17 @@ class TenantKeeper:
             log.failure("keys of tenants not loaded", loaded.error)
         return loaded.error
 
+    def tick_soon(self) -> None:
+        """`tick`, unless one is under way. Nobody waits for it: it may come behind keys that are being loaded."""
+        if self._ticking is None or self._ticking.done():
+            self._ticking = asyncio.ensure_future(self._tick())
+
+    async def _tick(self) -> None:
+        try:
+            await self.tick()
+        except PgcryptError as error:
+            log.failure("keys of tenants not looked at", error)
+
     async def tick(self) -> None:
         """Renew the leases of the keys in memory, drop what is not active any more, and renew those in use.
 
@@ -120,7 +132,7 @@ class TenantKeeper:
 
     async def stop(self) -> None:
         """Begin nothing any more."""
-        tasks = [task for task in (self._running, self._renewing) if task is not None]
+        tasks = [task for task in (self._running, self._renewing, self._ticking) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -295,7 +295,7 @@ class World:
                     self.keys.need_index_keys(c.index_generation for c in self.planner.catalog.protected_columns)
                     await self.keys.tick(_data_classes(self.policy))
                     if self._tenants is not None:
-                        await self._tenants.tick()
+                        self._tenants.tick_soon()
                     if CATALOG_CHANNEL in heard or time.monotonic() >= next_poll:
                         next_poll = time.monotonic() + self._settings.catalog_poll_s
                         wanted = self.want_catalog()

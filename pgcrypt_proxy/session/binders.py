@@ -1,11 +1,12 @@
-"""Binds of one statement rewritten by compiled code: its parameters sealed, made terms, or passed.
+"""Values of one statement that compiled code rewrites: its parameters, or literals, sealed, made terms, or passed.
 
 Only where a value that is plainly right becomes the same as in
-`parameters.rewritten_bind`, the reference, which takes all others.
+`parameters.rewritten_bind` and `transform.Values.literal`, the references, which take all others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -14,7 +15,7 @@ from pgcrypt_proxy.session.compiled_seals import CONVERT, read_of, sealing
 from pgcrypt_proxy.session.link import Link
 from pgcrypt_proxy.session.meter import Meter
 from pgcrypt_proxy.session.statements import Statement
-from pgcrypt_proxy.sql.plan import ParameterUse, Use, declared_type, own_type
+from pgcrypt_proxy.sql.plan import LiteralSlot, ParameterUse, Use, declared_type, own_type
 from pgcrypt_proxy.values import casts
 from pgcrypt_proxy.values.types import UNKNOWN_OID
 
@@ -45,10 +46,24 @@ def binder(link: Link, statement: Statement) -> Binder | None:
     if fast.native is None or not link.encoding.is_utf8 or plan.is_about_prepared:
         return None
     declared = statement.parameter_type_oids
-    count = max(plan.client_parameters, len(declared))
+    uses = ((use, declared[use.client_index] if use.client_index < len(declared) else 0) for use in plan.parameters)
+    return _binder(link, uses, max(plan.client_parameters, len(declared)))
+
+
+def literal_binder(link: Link, slots: Iterable[tuple[int, LiteralSlot]], count: int) -> Binder | None:
+    """The same for literals, by their numbers among `count`. One is read as a parameter of no declared type is."""
+    uses = []
+    for number, slot in slots:
+        if slot.assigned is not None:
+            return None
+        uses.append((ParameterUse(number, slot.use, slot.column, slot.cast, slot.default), 0))
+    return _binder(link, uses, count)
+
+
+def _binder(link: Link, uses: Iterable[tuple[ParameterUse, int]], count: int) -> Binder | None:
+    assert fast.native is not None
     natives, made = [], []
-    for use in plan.parameters:
-        oid = declared[use.client_index] if use.client_index < len(declared) else 0
+    for use, oid in uses:
         found = (_PASS, None) if use.use is Use.PASS else _made(link, use, oid)
         if found is None:
             return None

@@ -8,6 +8,7 @@ that values are read and written by. Without compiled code nothing is known.
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
 from typing import Any
@@ -20,11 +21,12 @@ from pgcrypt_proxy.session.parameters import passes_bind
 from pgcrypt_proxy.session.results import Result
 from pgcrypt_proxy.session.statements import MAX_NAMES, Statement
 from pgcrypt_proxy.session.swaps import Swaps
+from pgcrypt_proxy.session.templates import MAX_ALIKE, Told, told
 from pgcrypt_proxy.sql.plan import Plan, StatementPlan
 from pgcrypt_proxy.wire.framing import LONG_MESSAGE_BYTES
 
 #: Kinds of courses; the numbers are course.h's.
-BIND, PARSE, QUERY, HANDED = 0, 1, 2, 3
+BIND, PARSE, QUERY, HANDED, OF_TEMPLATE = range(5)
 MAX_ROUTES = 1000
 #: Texts that carry their values are seldom sent again.
 MAX_TEXTS = 256
@@ -65,6 +67,7 @@ class Courses:
         self._streamed: tuple[RowOpener, Any] | None = None  # of the last stream
         self._binders: list[Binder] = []
         self._answered: dict[int, tuple[tuple[StatementPlan, ...], Any]] = {}
+        self._templates: dict[str, tuple[Told, ...]] = {}
         self._once: set[int] = set()  # hashes of Queries that came once
 
     # -- what is known
@@ -74,6 +77,10 @@ class Courses:
     ) -> None:
         """A course of a prepared statement was answered: `key` stood before its rows, and `shown` in its place."""
         if self.native is None or statement.sealed_under:  # which may have to be prepared anew at any time
+            return
+        if not self._is_free(statement.plan):
+            return
+        if statement.version != self._link.planner.catalog.version:  # the catalog changed while it was under way
             return
         self._renew()
         route = self.native.known(BIND, statement.name)
@@ -88,7 +95,7 @@ class Courses:
         """A Query of certain meaning is sent; `key` is all of it behind its length. Known from the second time on."""
         if self.native is None or len(key) > MAX_TEXT_BYTES or not plan.is_untouched:
             return
-        if self._is_new(key) or not is_straight(sql, plan):
+        if self._is_new(key) or not self._is_free(plan) or not is_straight(sql, plan):
             return
         self._renew()
         if self.native.known(QUERY, key) is None:
@@ -102,16 +109,52 @@ class Courses:
         if self.native is None or work.on_complete or len(plan.statements) != 1 or not self._is_quiet():
             return False
         self._renew()
+        work.route = self._answered_by(plan, sql)
+        return work.route is not None and bool(self.native.hand(work.route, work))
+
+    def note_template(self, sql: str, plan: Plan) -> None:
+        """A Query of certain meaning is sent. If a template tells its plan, texts of it are known from now on."""
+        link = self._link
+        if self.native is None or len(sql) > MAX_TEXT_BYTES or len(plan.statements) != 1:
+            return
+        if not (link.encoding.is_utf8 and link.standard_conforming_strings):
+            return
+        found = link.planner.template(sql)
+        if found is None:
+            return
+        key, template = found
+        # Texts that are the same each time are known as a whole, if they pass.
+        if not template.varied and (plan.is_untouched or self._is_new(sql.encode())):
+            return
+        self._renew()
+        alike = self._templates.get(key, ())
+        if any(known.template is template and known.is_current for known in alike):
+            return
+        route = self._answered_by(template.plan, sql)
+        if route is None or template.unknown or template.plan.is_optional:
+            return
+        made = told(link, template, sql, route)
+        if made.binder is not None:
+            self._binders.append(made.binder)
+        others = (known for known in alike if known.template is not template)
+        alike = made, *itertools.islice(others, MAX_ALIKE - 1)
+        if key not in self._templates and len(self._templates) >= MAX_TEXTS:
+            self._templates.clear()
+            self.native.forget_templates()
+        self._templates[key] = alike
+        self.native.set_templates(key.encode(), tuple(known.native for known in alike if known.native is not None))
+
+    def _answered_by(self, plan: Plan, sql: str) -> Any:
+        """The route of what answers all texts of one template; None where that is not straight."""
         known = self._answered.get(id(plan.statements))
         if known is None:
-            if not is_straight(sql, plan):
-                return False
+            if not self._is_free(plan) or not is_straight(sql, plan):
+                return None
             if len(self._answered) >= MAX_TEXTS:
                 self._answered.clear()
             # By identity: the statements are kept alive with it.
             known = self._answered[id(plan.statements)] = plan.statements, self._route(plan, plan, None, None)
-        work.route = known[1]
-        return bool(self.native.hand(work.route, work))
+        return known[1]
 
     def note_parse(self, key: bytes, statement: Statement, sent: bytes) -> None:
         """A Parse of certain meaning was `sent`, of the unnamed statement; `key` is the client's behind that name.
@@ -121,7 +164,7 @@ class Courses:
         plan = statement.plan
         if self.native is None or len(key) > MAX_TEXT_BYTES or self._is_new(key):
             return
-        if not is_straight(statement.sql, plan):
+        if not self._is_free(plan) or not is_straight(statement.sql, plan):
             return
         if statement.may_return_any_rows or not all(isinstance(piece, str) for piece in plan.pieces):
             return
@@ -143,6 +186,11 @@ class Courses:
         if rows is not None:
             assert opener is not None
             self._openers[id(rows)] = opener, rows
+
+    def _is_free(self, plan: Plan) -> bool:
+        """Whether nobody who watches the columns that are on their way needs to see it run."""
+        is_watching = bool(self._link.shared_catalog.watched_tables)
+        return not is_watching or not (plan.ends_transaction or self._swaps.concerns(plan))
 
     def _is_new(self, key: bytes) -> bool:
         """Whether a text comes for the first time, as far as it is remembered: many never come again."""
@@ -173,6 +221,7 @@ class Courses:
             self._openers.clear()
             self._binders.clear()
             self._answered.clear()
+            self._templates.clear()
             self._generation = self._link.generation
             self._epoch = self.native.renew()
 
@@ -209,7 +258,7 @@ class Courses:
             and not (link.statements.latest or link.portals.latest)
             and not (link.frontend.pending or link.backend.pending)
             and not (link.is_ddl_pending or link.is_reshaped or link.has_changed_settings or link.is_in_doubt)
-            and not (link.shared_catalog.watched_tables or self._swaps.is_concerned)
+            and not self._swaps.is_concerned
             and len(link.portals.settled) < MAX_NAMES
         )
 
@@ -231,6 +280,7 @@ class Courses:
             self._openers.clear()
             self._binders.clear()
             self._answered.clear()
+            self._templates.clear()
 
 
 def _settle(opener: RowOpener, rows: Any) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from pgcrypt_proxy.errors import PgcryptError
-from pgcrypt_proxy.session.courses import HANDED, PARSE, QUERY, Courses, formats_key, is_straight
+from pgcrypt_proxy.session.courses import HANDED, OF_TEMPLATE, PARSE, QUERY, Courses, formats_key, is_straight
 from pgcrypt_proxy.session.from_backend import FromBackend
 from pgcrypt_proxy.session.from_frontend import PORTAL, FromFrontend
 from pgcrypt_proxy.session.link import Link, Work, course_of
@@ -22,6 +22,7 @@ from pgcrypt_proxy.session.reply_queue import Expected, Request
 from pgcrypt_proxy.session.results import NO_PROTECTED_COLUMNS, Outputs, Result
 from pgcrypt_proxy.session.statements import MAX_KEPT_BIND_BYTES, MAX_NAMES, Portal, Statement
 from pgcrypt_proxy.session.swaps import Swaps
+from pgcrypt_proxy.session.templates import sent as sent_of_template
 from pgcrypt_proxy.wire.backend import BIND_COMPLETE, NO_DATA
 from pgcrypt_proxy.wire.framing import run_of
 from pgcrypt_proxy.wire.frontend import SYNC, Describe, Execute
@@ -205,8 +206,10 @@ class Express:
             self._settle(*last)
         if flight is not None:
             kind, route, *_ = flight
-            untouched += kind == QUERY or (kind == PARSE and route.statement.plan.is_untouched)
-            rewritten += kind == PARSE and not route.statement.plan.is_untouched
+            if kind in (QUERY, PARSE, OF_TEMPLATE):
+                is_untouched = (route.statement.plan if kind == PARSE else route.statement).is_untouched
+                untouched += is_untouched
+                rewritten += not is_untouched
             self._adopt(*flight)
         for disposition, count in (("untouched", untouched), ("rewritten", rewritten)):
             if count:
@@ -215,7 +218,7 @@ class Express:
     def _settle(self, kind: int, route: Any, sent: Any, is_described: bool, result: Result | None) -> None:
         """The last of the courses that are over: the unnamed portal is its, whatever it was before."""
         portals = self._link.portals.settled
-        if kind in (QUERY, HANDED):
+        if kind in (QUERY, HANDED, OF_TEMPLATE):
             portals.pop(b"", None)
             return
         portal = Portal(route.statement, sent)
@@ -229,9 +232,11 @@ class Express:
         if kind == HANDED:
             self._from_frontend.await_answer(sent)
             return
-        if kind == QUERY:
+        if kind in (QUERY, OF_TEMPLATE):
             link.executions += 1
-            self._from_frontend.await_answer(Work(statement, route=route))
+            self._from_frontend.copies.may_copy = True
+            plan, lengths = sent_of_template(link, *sent) if kind == OF_TEMPLATE else (statement, {})
+            self._from_frontend.await_answer(Work(plan, lengths=lengths, route=route))
             return
         portal = Portal(statement, sent)
         if kind != PARSE:

@@ -122,6 +122,7 @@ class FromFrontend:
         self._swaps.note_sent(plan)
         if text.planned.is_certain:
             self._courses.note_query(raw[5:], text.planned.sql, plan)
+            self._courses.note_template(text.planned.sql, plan)
             if self._courses.hand_over(plan, text.planned.sql, work):
                 link.executions += 1
                 link.to_backend.append(raw)
@@ -340,26 +341,32 @@ class FromFrontend:
         """What has that name under the present catalog. Raises Hold and CatalogDrift.
 
         A statement on a column that was sealed meanwhile, or made plain, is prepared anew, since the client sees
-        the same types; so is one with values that were sealed under a key that was retired since.
+        the same types; so is one with values that were sealed under a key that was retired since. Not so where a
+        column was imported: the client would go on with values and types of its own cipher.
         """
         self._swaps.await_swap(statement.plan)
         if statement.sealed_under and not self._link.values.keyring.are_active(statement.sealed_under):
+            if self._swaps.speaks_of_imported(statement.plan):
+                self._planning.check_current(statement)
             return self._prepared_anew(statement)
         try:
             self._planning.check_current(statement)
-        except CatalogDrift:
+        except CatalogDrift as drift:
             if not self._swaps.concerns(statement.plan):
                 raise
-            return self._prepared_anew(statement)
+            return self._prepared_anew(statement, drift if self._swaps.speaks_of_imported(statement.plan) else None)
         return statement
 
-    def _prepared_anew(self, statement: Statement) -> Statement:
+    def _prepared_anew(self, statement: Statement, otherwise: CatalogDrift | None = None) -> Statement:
+        """`otherwise`: what is said of a statement that would not be refused."""
         link, name = self._link, statement.name
         parse = Parse(name, link.encoding.encoded(statement.sql), statement.parameter_type_oids)
         text = self._prepared.read(self._planning.plan(parse.query, extended=True))
         plan = text.planned.plan
         if plan.refusal is not None:
             raise copy.copy(plan.refusal)  # the plan is shared: raised itself, it would keep every traceback
+        if otherwise is not None:
+            raise otherwise
         self._check_settings(plan)
         if has_literals_of_tenants(plan):
             self._prepared_for_tenants(plan)

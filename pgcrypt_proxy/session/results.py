@@ -66,6 +66,8 @@ class Descriptions:
             raise drift("the statement returns other columns than it was planned for")
         for field, column, provenance in zip(fields, outputs, found, strict=True):
             _check(field, column, provenance)
+            if column is not None and column.is_withheld:  # FETCH and the like, of which no plan knows
+                raise drift(f'no value of "{column.qualified_name}" passes yet, which was imported')
             if column is None and field.type_oid == BYTEA_OID:
                 self._check_known(field)
         if not any(outputs):

@@ -36,6 +36,8 @@ class Swaps:
         self._behind: set[str] = set()
         #: tables whose rules had a phase at any time since the session began
         self._watched: set[str] = set()
+        #: tables with a column that the application encrypted itself when the session began, and that was imported
+        self._imported: set[str] = set()
         self._idles = 0
         self._question: ValueQuestion | None = None
 
@@ -61,6 +63,10 @@ class Swaps:
         watched = self._link.shared_catalog.watched_tables | self._watched
         return bool(watched) and any(table in watched for table in _tables(plan))
 
+    def speaks_of_imported(self, plan: Plan) -> bool:
+        """Whether it is about a table with a column that was imported since the session began."""
+        return bool(self._imported) and not self._imported.isdisjoint(_tables(plan))
+
     def is_using(self, table: str) -> bool:
         """Whether a statement on it was sent that the server has not answered."""
         return any(table in _tables(entry.work.plan) for entry in self._link.queue)
@@ -81,6 +87,7 @@ class Swaps:
         """This was the shared catalog until now."""
         link = self._link
         self._watched |= before.watched_tables
+        self._imported |= {name.rpartition(".")[0] for name in before.foreign - link.shared_catalog.foreign}
         tables = before.held_tables - link.shared_catalog.held_tables
         self._note_idle()
         if link.transaction_status != IDLE or len(link.queue):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pgcrypt_proxy.errors import Refusal
-from pgcrypt_proxy.sql import copy, ddl, introspection, mention, plain_tables, refuse
+from pgcrypt_proxy.sql import copy, ddl, introspection, mention, plain_tables, refuse, withheld
 from pgcrypt_proxy.sql.catalog import Catalog, ProtectedColumn
 from pgcrypt_proxy.sql.code import runs_dynamic_sql
 from pgcrypt_proxy.sql.context import Context, Outputs, find_relation
@@ -112,6 +112,7 @@ def analyze(statement: Statement, text: ParsedText, catalog: Catalog, resolved: 
         outputs = _understand(context, statement, touched)
         columns = tuple(_shown(o) for o in outputs) if outputs is not None else None
         settle(context)
+        withheld.check(context, columns or ())
         shown = [column for column in columns or () if column is not None]
         copied = copy.plan(statement.tree, outputs, columns) if kind == "CopyStmt" and outputs and columns else None
         plan = StatementPlan(
@@ -283,7 +284,9 @@ def _check_new(context: Context, target: Node, what: str) -> None:
 
 def _cursor(context: Context, tree: Node) -> None:
     """DECLARE CURSOR: FETCH says nothing of its query, so every protected output must show in RowDescription."""
-    for output in select(context, tree["query"], None) or ():
+    outputs = select(context, tree["query"], None) or ()
+    withheld.check(context, (output.protected for output in outputs))
+    for output in outputs:
         if output.protected is not None and not output.is_direct:
             raise refuse.construct(output.protected, "an expression in a cursor's result")
         output.use_plain()

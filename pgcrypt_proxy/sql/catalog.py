@@ -34,6 +34,7 @@ class ProtectedColumn:
     the index key of `index_generation`, which is 0 where nothing has terms.
     `tenant` says whose key seals a value, `tenant_type` is the type of the column that it names in this relation;
     `tenant_value` is where a statement has the tenant of a row, once it is bound to one (`sql.tenants`).
+    `is_withheld`: no value of it passes, in either direction (`sql.withheld`).
     """
 
     id: int
@@ -52,6 +53,7 @@ class ProtectedColumn:
     tenant: TenantRule | None = None
     tenant_type: LogicalType | None = None
     tenant_value: TenantValue | None = None
+    is_withheld: bool = False
 
     @property
     def qualified_name(self) -> str:
@@ -185,9 +187,9 @@ class Catalog:
     statement may use, since a column is about to change places with the one beside it; `held_together`, of these, are
     those in which that happens in one transaction.
     `plain` are qualified names of columns that rules name and that are plain for now, as the rules' phase allows;
-    they are in none of the others. `moving` has the columns on their way by their relation's OID, `moving_names`
-    the names of all relations through which such are reached, `rearranged_names` those of relations of which
-    clients see other columns than the server has.
+    they are in none of the others; `foreign` are those of them that applications encrypt themselves. `moving` has the
+    columns on their way by their relation's OID, `moving_names` the names of all relations through which such are
+    reached, `rearranged_names` those of relations of which clients see other columns than the server has.
     """
 
     version: int
@@ -205,6 +207,7 @@ class Catalog:
     held_tables: frozenset[str] = frozenset()
     held_together: frozenset[str] = frozenset()
     plain: frozenset[str] = frozenset()
+    foreign: frozenset[str] = frozenset()
     moving: Mapping[int, tuple[Move, ...]] = field(default_factory=dict)
     moving_names: frozenset[str] = frozenset()
     rearranged_names: frozenset[str] = frozenset()
@@ -221,6 +224,7 @@ class Catalog:
         ruled: Mapping[tuple[str, str, str], ProtectedColumn] | None = None,
         system_columns: Mapping[tuple[str, str], tuple[str, ...]] | None = None,
         plain: Iterable[str] = (),
+        foreign: Iterable[str] = (),
         moving: Mapping[int, tuple[Move, ...]] | None = None,
     ) -> Catalog:
         """Index `relations` by OID and by name, and the protected columns by (table OID, attribute number)."""
@@ -254,6 +258,7 @@ class Catalog:
             ruled=dict(ruled or {}),
             system_columns=dict(system_columns or {}),
             plain=frozenset(plain),
+            foreign=frozenset(foreign),
             moving=dict(moving or {}),
             moving_names=frozenset(relation.name for relation in by_oid.values() if relation.moving),
             rearranged_names=frozenset(relation.name for relation in by_oid.values() if relation.is_rearranged),

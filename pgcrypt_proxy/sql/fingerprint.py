@@ -1,4 +1,5 @@
-"""One SQL text without its literals: what texts have in common that differ in values only. No parser, one regex.
+"""One SQL text without its literals: what texts have in common that differ in values only. No parser, one regex,
+and its compiled twin.
 
 Cuts a text as PostgreSQL's scanner does (scan.l), but only as far as it must:
 to tell string and number constants from comments, identifiers and each other.
@@ -13,6 +14,8 @@ from __future__ import annotations
 
 import re
 from typing import NamedTuple
+
+from pgcrypt_proxy import fast
 
 _IDENTIFIER = r"(?![eEbBxXnN]'|[uU]&['\"])[A-Za-z_\x80-\ud7ff\ue000-\U0010ffff][\w$\x80-\ud7ff\ue000-\U0010ffff]*+"
 _NO_MORE = r"(?![\w.$\x80-\U0010ffff])"
@@ -76,6 +79,17 @@ class Fingerprint(NamedTuple):
 
 def fingerprint(sql: str) -> Fingerprint | None:
     """The text's fingerprint; None when it has no literals, or is not understood for certain."""
+    if fast.native is None:
+        return fingerprint_in_python(sql)
+    try:
+        found = fast.native.fingerprint(sql)
+    except UnicodeEncodeError:  # surrogates
+        return fingerprint_in_python(sql)
+    return None if found is None else Fingerprint(found[0], tuple(map(Literal._make, found[1])))
+
+
+def fingerprint_in_python(sql: str) -> Fingerprint | None:
+    """The reference: what `fingerprint` says, without compiled code."""
     if ".." in sql:
         return None  # in `1..2` the number ends before both dots
     words, next_literal = _WORDS.match, _LITERAL.match

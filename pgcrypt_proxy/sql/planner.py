@@ -59,7 +59,8 @@ class Planner:
         """`blocked`: refuse every text with this, because what the rules mean in this database is not certain."""
         self.catalog = catalog
         self.blocked = blocked
-        self._max_statement_bytes = max_statement_bytes
+        #: Longer texts are not parsed; counted in characters.
+        self.max_statement_bytes = max_statement_bytes
         #: by whole text; and by text without literals, see `template`
         self.plans: PlanCache[_Made] = PlanCache(max_cached_plans, max_cached_bytes // 2)
         self.templates: PlanCache[Template | frozenset[int]] = PlanCache(max_cached_plans, max_cached_bytes // 2)
@@ -67,7 +68,7 @@ class Planner:
     def under(self, catalog: Catalog) -> Planner:
         """A planner for another catalog, with the same limits."""
         return Planner(
-            catalog, max_statement_bytes=self._max_statement_bytes, max_cached_plans=MAX_OWN_PLANS, blocked=self.blocked
+            catalog, max_statement_bytes=self.max_statement_bytes, max_cached_plans=MAX_OWN_PLANS, blocked=self.blocked
         )
 
     def plan(
@@ -131,6 +132,14 @@ class Planner:
         """
         return self._planned(sql, extended, resolved, True)[1]
 
+    def template(self, sql: str) -> tuple[str, Template] | None:
+        """The key and the template that tell the plan of a simple query for certain, where no names were asked for."""
+        if self.blocked is not None or len(sql) > min(self.max_statement_bytes, MAX_CACHED_TEXT):
+            return None
+        family = Family(self.templates, sql, False, ())
+        trusted = family.trusted()
+        return None if trusted is None else (family.key, trusted)
+
     def _planned(
         self, sql: str, extended: bool, resolved: Mapping[str, int] | None, standard_conforming_strings: bool
     ) -> tuple[Plan | NeedsNames, frozenset[RelationName]]:
@@ -145,7 +154,7 @@ class Planner:
         key = (sql, extended, answers)
         if (cached := self.plans.get(key)) is not None:
             return cached
-        if len(sql) > self._max_statement_bytes:
+        if len(sql) > self.max_statement_bytes:
             return self._long(sql)
         is_cached = len(sql) <= MAX_CACHED_TEXT
         family = Family(self.templates, sql, extended, answers) if is_cached else None
@@ -243,7 +252,7 @@ class Planner:
 
     def too_long(self, length: int) -> Refusal | None:
         """Why a text of that many characters is not even looked at, if it is not."""
-        if length <= self._max_statement_bytes * long_text.MAX_TIMES or not self.catalog.sensitive_names:
+        if length <= self.max_statement_bytes * long_text.MAX_TIMES or not self.catalog.sensitive_names:
             return None
         return self._is_long()
 
@@ -257,7 +266,7 @@ class Planner:
 
     def _is_long(self) -> Refusal:
         return Refusal(
-            f"the statement is longer than {self._max_statement_bytes} characters",
+            f"the statement is longer than {self.max_statement_bytes} characters",
             detail="Longer ones pass if they are queries or DML, and spell the name of nothing protected.",
             hint="Send long values as parameters, or raise max_statement_bytes.",
             sqlstate="54001",

@@ -100,6 +100,16 @@ def unarmed(column: ProtectedColumn, position: int | None) -> Refusal:
     )
 
 
+def withheld(column: ProtectedColumn, position: int | None) -> Refusal:
+    """The column was imported, and its rule says still that the application encrypts it itself."""
+    return Refusal(
+        f'column "{column.qualified_name}" was imported, and its rule says phase: importing',
+        hint="When no application encrypts it itself any more, take phase out of the rule, and reload the proxies.",
+        position=position,
+        sqlstate="55000",
+    )
+
+
 def unmet(schema: str, table: str, position: int | None) -> Refusal:
     """The rules name a table that the database lacks."""
     return Refusal(

@@ -101,6 +101,12 @@ class Template:
             plan.is_optional,
         )
 
+    def plan_of(self, sql: str) -> Plan:
+        """The same, of a text that is known to have them."""
+        found = fingerprint(sql)
+        assert found is not None
+        return self.filled(sql, found.literals)
+
     def _slot(self, slot: LiteralSlot, literals: tuple[Literal, ...], at: int, position: int) -> LiteralSlot:
         text = slot.text
         source = self.sources.get(slot.at)
@@ -212,8 +218,20 @@ class Family:
         self._key = (self._found.key if self._found is not None else "", extended, answers)
         self._template: Template | None = None
 
+    @property
+    def key(self) -> str:
+        """What the texts have in common; empty where that is not known."""
+        return self._key[0]
+
     def plan(self) -> tuple[Plan, frozenset[RelationName]] | None:
         """The plan of the text, if it is certain."""
+        trusted = self.trusted()
+        if trusted is None or self._found is None:
+            return None
+        return trusted.filled(self._sql, self._found.literals), trusted.unknown
+
+    def trusted(self) -> Template | None:
+        """The template that tells the plan of the text for certain."""
         found = self._found
         if found is None:
             return None
@@ -226,7 +244,7 @@ class Family:
         self._template = member
         if member.is_wrong or not member.differing(found.literals) <= member.varied:
             return None
-        return member.filled(self._sql, found.literals), member.unknown
+        return member
 
     def _member(self, fixed: frozenset[int]) -> tuple[object, ...]:
         assert self._found is not None

@@ -17,18 +17,25 @@ from sqlalchemy.sql import dml, elements, functions, operators, selectable
 from sqlalchemy.sql.elements import ClauseElement
 
 from pgcrypt_proxy.errors import Refusal
+from pgcrypt_proxy.sqlalchemy import tenants
 from pgcrypt_proxy.sqlalchemy.unwrapped import as_it_is
 
 
 def watch() -> None:
     """Look at every statement of every engine from now on."""
     if not event.contains(Engine, "before_execute", _before_execute):
-        event.listen(Engine, "before_execute", _before_execute)
+        event.listen(Engine, "before_execute", _before_execute, retval=True)
 
 
-def _before_execute(_connection: Any, clause: Any, *_others: Any) -> None:
+def _before_execute(
+    _connection: Any, clause: Any, multiparams: Any, params: Any, _options: Any
+) -> tuple[Any, Any, Any]:
     if isinstance(clause, ClauseElement):
         check(clause)
+    if isinstance(clause, dml.ValuesBase):
+        clause, rows = tenants.with_tenants(clause, [*multiparams] or ([params] if params else []))
+        multiparams, params = (rows, {}) if len(rows) > 1 else ([], rows[0] if rows else {})
+    return clause, multiparams, params
 
 
 def sealed_name(node: Any) -> str | None:
@@ -54,6 +61,8 @@ def check(statement: ClauseElement) -> None:
             continue
         seen.add(id(node))
         _check_node(node)
+        if isinstance(node, dml.ValuesBase) and node is not statement:
+            tenants.refuse_nested(node)
         if not isinstance(node, selectable.TableClause):
             stack += _parts(node)
 
@@ -177,7 +186,7 @@ def _check_terms(left: Any, right: Any) -> None:
     compared = [part.type for part in sides if isinstance(part.type, Term)]
     if len(compared) < 2:
         return
-    columns = [term.sealer.column(term.column) for term in compared]
+    columns = [term.sealer.column(term.column, term.tenant) for term in compared]
     for own, column in zip(compared, columns, strict=True):
         if "equality" not in column.search:
             _refuse("a comparison", own.column, "Its rule has no search: [equality].")

@@ -14,15 +14,15 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 
 from pgcrypt_proxy.crypto.keyring import SEAL_LEASE_S, Keyring
-from pgcrypt_proxy.errors import ConfigError, PgcryptError, Refusal
-from pgcrypt_proxy.ops import catalog_loader
+from pgcrypt_proxy.errors import ConfigError, KeyNotLoaded, PgcryptError, Refusal
+from pgcrypt_proxy.ops import catalog_loader, tenant_keys
 from pgcrypt_proxy.ops.connect import connect, readable_errors
 from pgcrypt_proxy.ops.keyring_store import KeyringStore, Providers, active_ids, make_providers
 from pgcrypt_proxy.ops.open_one import find_column
@@ -34,7 +34,9 @@ from pgcrypt_proxy.session.transform import Values
 from pgcrypt_proxy.sql import refuse
 from pgcrypt_proxy.sql.catalog import Catalog, ProtectedColumn
 from pgcrypt_proxy.sql.plan import ParameterUse, Use
+from pgcrypt_proxy.sql.tenant_values import TenantFrom
 from pgcrypt_proxy.sqlalchemy import natives
+from pgcrypt_proxy.sqlalchemy.of_tenant import OfTenant, check_stated, named, refuse_unknown
 from pgcrypt_proxy.sqlalchemy.unwrapped import unwrapped
 from pgcrypt_proxy.values import codec
 
@@ -47,6 +49,7 @@ RETRY_S = 0.5
 SEALS_AT_ONCE = 10_000
 DEFAULT_TTL_S = 300.0
 
+T = TypeVar("T")
 Clock = Callable[[], float]
 _log = logging.getLogger("pgcrypt_proxy.sqlalchemy")
 
@@ -65,7 +68,7 @@ class _Opened:
     keyring: Keyring | None = None
     values: Values | None = None
     look_at: float = float("-inf")
-    columns: dict[str, ProtectedColumn] = field(default_factory=dict)
+    columns: dict[tuple[str, str], ProtectedColumn] = field(default_factory=dict)
 
 
 class Sealer:
@@ -122,40 +125,62 @@ class Sealer:
 
     # -- values
 
-    def column(self, name: str) -> ProtectedColumn:
-        """The sealed column called `table.column` or `schema.table.column`."""
+    def column(self, name: str, tenant: str = "") -> ProtectedColumn:
+        """The sealed column called `table.column` or `schema.table.column`. `tenant` names its tenants."""
         with unwrapped(), self._lock:
             opened = self._state()
             self._current(opened)
-            return self._column(opened, name)
+            return self._column(opened, name, tenant)
 
-    def seal(self, name: str, value: Any) -> bytes:
-        """The envelope of a Python value, which is not None."""
+    def beside(self, name: str, tenant: str) -> set[str]:
+        """The columns of the same table, itself among them, that go by the same tenants."""
+        with unwrapped(), self._lock:
+            opened = self._state()
+            self._current(opened)
+            column = self._column(opened, name, tenant)
+            assert opened.catalog is not None
+            return {
+                other.qualified_name
+                for other in opened.catalog.protected_columns
+                if other.relation_oid == column.relation_oid and other.has_tenant_column
+            }
+
+    def seal(self, name: str, value: Any, tenant: str = "", of: OfTenant | None = None) -> bytes:
+        """The envelope of a Python value, which is not None. `of` says whose it is, where `tenant` names tenants."""
         with unwrapped(), self._lock:
             opened = self._state()
             values = self._current(opened)
-            column = self._column(opened, name)
+            column = self._column(opened, name, tenant)
             text = natives.written(column.type, value)
             data = codec.from_text(codec.literal_type(column.type), text, values.settings)
+            if column.tenant is not None:
+                if of is None:
+                    raise refuse_unknown(column)
+                values.tenants.session = named(column, of.tenant)
+                seal = values.sealer(
+                    replace(column, tenant_value=TenantFrom.SESSION), is_binary=True, skips_bad_values=False
+                )
+                return self._with_tenants(opened, lambda: seal(data))
             if values.keyring.remaining_seals(column.data_class) == 0:
                 values = self._granted(opened, column.data_class)
             return values.sealer(column, is_binary=True, skips_bad_values=False)(data)
 
-    def unseal(self, name: str, envelope: bytes) -> Any:
+    def unseal(self, name: str, envelope: bytes, tenant: str = "") -> Any:
         """The Python value of an envelope of that column."""
         with unwrapped(), self._lock:
             opened = self._state()
             values = self._current(opened)
-            column = self._column(opened, name)
-            data = values.opener(column, 1)(envelope)
+            column = self._column(opened, name, tenant)
+            opener = values.opener(column, 1)
+            data = self._with_tenants(opened, lambda: opener(envelope))
             return natives.read(column.type, codec.to_text(column.type, data, values.settings))
 
-    def term(self, name: str, value: Any, use: Use = Use.TERM) -> bytes:
+    def term(self, name: str, value: Any, use: Use = Use.TERM, tenant: str = "") -> bytes:
         """The index term that a value is searched by: of equality, or with Use.PATTERN of ILIKE without wildcards."""
         with unwrapped(), self._lock:
             opened = self._state()
             values = self._current(opened)
-            column = self._column(opened, name)
+            column = self._column(opened, name, tenant)
             _refuse_reindexing(opened.policy, column)
             if use is Use.TERM and "equality" not in column.search:
                 raise refuse.needs_search(column, None)
@@ -173,8 +198,8 @@ class Sealer:
             raise ConfigError("the keys are not open", hint="Call Sealer.open(rules, database_url) at start.")
         return self._opened
 
-    def _column(self, opened: _Opened, name: str) -> ProtectedColumn:
-        column = opened.columns.get(name)
+    def _column(self, opened: _Opened, name: str, tenant: str) -> ProtectedColumn:
+        column = opened.columns.get((name, tenant))
         if column is None:
             if opened.catalog is None:
                 raise ConfigError(
@@ -182,12 +207,8 @@ class Sealer:
                 )
             spelled = name if name.count(".") == 2 else f"public.{name}"
             column = find_column(opened.catalog, spelled)
-            if column.tenant is not None:
-                raise Refusal(
-                    f'the application cannot seal "{column.qualified_name}" by itself: its values have tenants',
-                    hint="Connect through the proxy, and map the column as a plain one.",
-                )
-            opened.columns[name] = column
+            check_stated(column, tenant)
+            opened.columns[name, tenant] = column
         return column
 
     def _current(self, opened: _Opened) -> Values:
@@ -202,6 +223,20 @@ class Sealer:
                 _log.warning("keys not renewed: %s (%s)", error.message, error.code)
         assert opened.values is not None
         return opened.values
+
+    def _with_tenants(self, opened: _Opened, action: Callable[[], T]) -> T:
+        """What `action` gives, with the keys of tenants that it turns out to need."""
+        for _ in range(3):
+            try:
+                return action()
+            except KeyNotLoaded as wanted:
+                assert opened.keyring is not None
+                asked_at = self._clock()
+                loaded = tenant_keys.load(self._store(opened), wanted, clock=self._clock)
+                loaded.put(opened.keyring.tenants, seal_until=asked_at + SEAL_LEASE_S)
+                if loaded.error is not None:
+                    raise loaded.error from None
+        return action()
 
     def _connected(self, opened: _Opened) -> psycopg.Connection:
         if opened.connection is None or opened.connection.closed:
@@ -221,11 +256,15 @@ class Sealer:
         active = active_ids(self._connected(opened))
         if keyring is None or not keyring.confirm_active(active, now + SEAL_LEASE_S) or not is_young:
             self._renew(opened)
+        assert opened.keyring is not None
+        held = opened.keyring.tenants.key_ids
+        if held:
+            states = tenant_keys.states(self._connected(opened), held)
+            opened.keyring.tenants.confirm(states, held, now + SEAL_LEASE_S)
         if opened.is_stale:  # what was told came with the answers to the queries above
             opened.catalog = None
             opened.columns.clear()
             opened.catalog = catalog_loader.load(self._connected(opened), opened.policy)
-            assert opened.keyring is not None
             if not opened.keyring.index_generations.issuperset(
                 c.index_generation for c in opened.catalog.protected_columns if c.search
             ):
@@ -279,6 +318,7 @@ def _refuse_reindexing(policy: Policy, column: ProtectedColumn) -> None:
 
 def _end(opened: _Opened) -> None:
     if opened.keyring is not None:
+        opened.keyring.tenants.clear()
         opened.keyring.zeroise()
     if opened.connection is not None:
         opened.connection.close()

@@ -7,12 +7,13 @@ from typing import Any
 from sqlalchemy import LargeBinary, bindparam, func
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import operators
-from sqlalchemy.sql.elements import BindParameter, ColumnElement
+from sqlalchemy.sql.elements import BinaryExpression, BindParameter, ColumnElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from pgcrypt_proxy.errors import Refusal
 from pgcrypt_proxy.sql.plan import Use
 from pgcrypt_proxy.sqlalchemy import guard
+from pgcrypt_proxy.sqlalchemy.of_tenant import OfTenant
 from pgcrypt_proxy.sqlalchemy.sealer import Sealer
 from pgcrypt_proxy.sqlalchemy.unwrapped import SealedColumnError, as_it_is
 
@@ -38,14 +39,15 @@ class Term(TypeDecorator[Any]):
     impl = LargeBinary
     cache_ok = True
 
-    def __init__(self, sealer: Sealer, column: str, use: Use = Use.TERM) -> None:
+    def __init__(self, sealer: Sealer, column: str, use: Use = Use.TERM, tenant: str = "") -> None:
         super().__init__()
         self.sealer = sealer
         self.column = column
         self.use = use
+        self.tenant = tenant
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> bytes | None:
-        return None if value is None else self.sealer.term(self.column, value, self.use)
+        return None if value is None else self.sealer.term(self.column, value, self.use, self.tenant)
 
     def process_literal_param(self, value: Any, dialect: Dialect) -> str:
         raise _refused("a literal", self.column, "Let it be a parameter.")
@@ -57,26 +59,35 @@ class Term(TypeDecorator[Any]):
 class Sealed(TypeDecorator[Any]):
     """A column that holds envelopes. `column` is its name in the rules: `table.column` or `schema.table.column`.
 
-    Values are those that psycopg has for the column's declared type.
+    Values are those that psycopg has for the column's declared type. `tenant` is the column that names the tenants,
+    where the rule says that one does.
     """
 
     impl = LargeBinary
     cache_ok = True
 
-    def __init__(self, sealer: Sealer, column: str) -> None:
+    def __init__(self, sealer: Sealer, column: str, tenant: str = "") -> None:
         super().__init__()
         self.sealer = sealer
         self.column = column
+        self.tenant = tenant
         guard.watch()
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> bytes | None:
-        return None if value is None else self.sealer.seal(self.column, value)
+        if value is None:
+            return None
+        of = value if isinstance(value, OfTenant) else None
+        return self.sealer.seal(self.column, value if of is None else of.value, self.tenant, of)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        return None if value is None else self.sealer.unseal(self.column, bytes(value))
+        return None if value is None else self.sealer.unseal(self.column, bytes(value), self.tenant)
 
     def process_literal_param(self, value: Any, dialect: Dialect) -> str:
         raise _refused("a literal", self.column, "Let it be a parameter.")
+
+    def term(self, use: Use = Use.TERM) -> Term:
+        """The type of what the column is compared by."""
+        return Term(self.sealer, self.column, use, self.tenant)
 
     def coerce_compared_value(self, op: Any, value: Any) -> TypeEngine[Any]:
         return self
@@ -129,10 +140,14 @@ class Sealed(TypeDecorator[Any]):
             if not isinstance(clause.type, Sealed) or not guard.is_column(clause):
                 raise self._refusal(op, "Compare it with a value, or with a sealed column of the same index domain.")
             # whether they are of one index domain is known when the keys are open: the guard asks
-            return made(op, one, func.pgcrypt.eq(clause, type_=Term(clause.type.sealer, clause.type.column)))
+            comparison = made(op, one, func.pgcrypt.eq(clause, type_=clause.type.term()))
+            if isinstance(comparison, BinaryExpression):
+                # SQLAlchemy looks for columns in lists by ==: its truth is that they are the same one
+                comparison._orig = (hash(self.expr), hash(clause))
+            return comparison
 
         def _term(self, use: Use) -> Term:
-            return Term(self._sealed.sealer, self._sealed.column, use)
+            return self._sealed.term(use)
 
         def _function(self, name: str, use: Use) -> ColumnElement[Any]:
             if not guard.is_column(self.expr):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import pgbench
-from bench.pgbench import PgbenchFailed, Transaction, parse_log, parse_output, steady
+from bench.pgbench import PgbenchFailed, TooShort, Transaction, parse_log, parse_output, steady, warm
 from bench.places import Contestant, Place, place
 from bench.processes import Database
 from bench.results import SEALED
@@ -32,7 +32,8 @@ tps = 2531.645570 (without initial connection time)
 
 def test_the_log_of_transactions() -> None:
     lines = ["0 1 1021 0 1790000000 123456", "3 2 998 2 1790000000 124000", "1 7 skipped 0 1790000000 1 5", ""]
-    assert parse_log(lines) == [Transaction(0, 0, 1021), Transaction(3, 2, 998)]
+    began = 1_790_000_000_000_000
+    assert parse_log(lines) == [Transaction(0, 0, 1021, began + 123456), Transaction(3, 2, 998, began + 124000)]
 
 
 def test_failed_transactions_are_no_times() -> None:
@@ -40,10 +41,20 @@ def test_failed_transactions_are_no_times() -> None:
 
 
 def test_the_first_transactions_of_each_client_do_not_count() -> None:
-    of_two = [Transaction(client, 0, number) for number in range(7) for client in (0, 1)]
+    of_two = [Transaction(client, 0, number, number) for number in range(7) for client in (0, 1)]
     assert [t.us for t in steady(of_two)] == [5, 5, 6, 6]
     few = of_two[:4]
     assert steady(few) == few
+
+
+def test_the_first_second_of_many_clients_does_not_count() -> None:
+    ends_ms = [5000, 5900, 6000, 6100, 6500, 7000]
+    kept, tps = warm([Transaction(0, 0, ms, ms * 1000) for ms in ends_ms])
+    assert [t.us for t in kept] == [6100, 6500, 7000]
+    assert tps == pytest.approx(3)
+    for short in ([], [Transaction(0, 0, 7, 7)]):
+        with pytest.raises(TooShort):
+            warm(short)
 
 
 def test_throughput_is_without_the_time_of_connecting() -> None:

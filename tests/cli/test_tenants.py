@@ -88,18 +88,31 @@ def test_an_erasure_asks_first_and_gives_a_certificate(sealed, run, tmp_path):
     assert run("readmit", "--tenant", "41").status == 2
 
 
-def test_what_is_not_done_beside_applications(sealed, run):
-    for arguments in (
-        ("unprotect", "--online", "public.users.email"),
-        ("protect", "--online", "public.notes.text"),
-        ("protect", "--online", "--dry-run", "public.notes.text"),
-        ("rotate", "index"),
-    ):
-        done = run(*arguments)
-        assert done.status == 2, arguments
-        assert "values of tenants are not sealed, made plain or reindexed" in done.err
-    assert run("unprotect", "--table", "users", "--column", "email").status == 0
+def test_there_and_back_beside_applications(sealed, run, tmp_path):
+    def say_phase(phase: str) -> None:
+        (tmp_path / "rules.yaml").write_text(RULES.replace("age}}", f"age}}, phase: {phase}}}"))
+
+    say_phase("reindexing")
+    assert "index users_email_key" in run("rotate", "index", "--dry-run").out
+    say_phase("opening")
+    done = run("unprotect", "--online", "users.email")
+    assert done.status == 0, done
     assert sealed.execute("SELECT email FROM public.users ORDER BY id").fetchall() == [
         ("ada@example.com",),
         ("bo@example.com",),
     ]
+    say_phase("sealing")
+    done = run("protect", "--online", "users.email", "--jobs", "2", "--tenant", "41")
+    assert (done.status, "leave --tenant out" in done.err) == (2, True), done
+    done = run("protect", "--online", "users.email", "--jobs", "2")
+    assert done.status == 0, done
+    shown = run("keys", "--tenants", "--count").out
+    assert [line.split()[3] for line in shown.splitlines() if " dek " in line and " default " in line] == ["41", "7"]
+
+
+def test_a_setting_says_nothing_of_values_that_are_plain_for_now(sealed, run):
+    for arguments in (("notes.text",), ("--dry-run", "notes.text")):
+        done = run("protect", "--online", *arguments)
+        assert done.status == 2
+        assert "protect it without --online, with --tenant" in done.err + done.out
+    assert run("protect", "notes.text", "--tenant", "acme").status == 0

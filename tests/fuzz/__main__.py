@@ -22,7 +22,9 @@ from pathlib import Path
 
 import structlog
 
-from tests.fuzz.checker import Checker, Question
+from tests.conformance.shapes import Kind
+from tests.fuzz.again import again
+from tests.fuzz.checker import Answer, Checker, Question
 from tests.fuzz.mutate import from_corpus
 from tests.fuzz.samples import Sample, from_grammar
 from tests.fuzz.shrink import kind_of, shrunk
@@ -30,7 +32,7 @@ from tests.fuzz.smith import from_sqlsmith
 from tests.fuzz.smith import why_not as smith_missing
 from tests.fuzz.tally import Tally
 from tests.fuzz.twin_servers import fuzzed_twins
-from tests.helpers.twins import Twins
+from tests.helpers.twins import Form, Twins
 
 PROGRESS_S = 30.0
 #: Of findings that look alike, so many are made small; the others are counted.
@@ -97,10 +99,7 @@ class Run:
     def all(self, samples: Iterator[Sample], seconds: float) -> None:
         begun = told = time.monotonic()
         for sample in samples:
-            answer = self.checker.ask(sample.question)
-            self.tally.add(sample, answer)
-            if answer.problem is not None:
-                self._found(sample, answer.problem)
+            self._ask(sample)
             now = time.monotonic()
             if now - told > PROGRESS_S:
                 rate = self.tally.statements / (now - begun)
@@ -109,6 +108,20 @@ class Run:
             if now - begun > seconds:
                 break
         self.checker.close()
+
+    def _ask(self, sample: Sample) -> None:
+        answer = self._told(sample)
+        variant = sample.question.variant
+        if answer.problem is None and answer.verdict.kind is Kind.SAME and variant.form is Form.SIMPLE:
+            for other in again(sample, self.tally.statements):
+                self._told(other)
+
+    def _told(self, sample: Sample) -> Answer:
+        answer = self.checker.ask(sample.question)
+        self.tally.add(sample, answer)
+        if answer.problem is not None:
+            self._found(sample, answer.problem)
+        return answer
 
     def _found(self, sample: Sample, problem: str) -> None:
         kind = kind_of(problem)

@@ -156,8 +156,9 @@ class Checker:
                 return Answer(Verdict(Kind.ERROR, through.sqlstate or ""))
             if difference is not None and _FOLDED.match(difference) and _CHOICE.search(sql):
                 difference = None  # the planner drops a branch, and with it the loss of the modifier
-            if through.is_own and through.sqlstate in _TOO_LARGE and _PREPARE.search(sql):
-                return Answer(Verdict(Kind.ERROR, through.sqlstate))  # PostgreSQL says it when it is executed
+            is_early = _PREPARE.search(sql) or _CHOICE.search(sql)
+            if through.is_own and through.sqlstate in _TOO_LARGE and is_early:
+                return Answer(Verdict(Kind.ERROR, through.sqlstate))  # PostgreSQL says it when it is executed, if it is
             if difference == _CIPHERTEXT and _EXPLAIN.match(sql):
                 difference = None  # a plan shows what the statement's own literals became
             if difference is not None:

@@ -51,7 +51,7 @@ _WORDS = {
     "count": ("max", "min"), "lower": ("upper",), "any": ("ALL",), "any_value": ("max",), "on": ("ON NOT",),
     "coalesce": ("NULLIF", "GREATEST"), "nullif": ("COALESCE",), "returning": ("RETURNING *,",), "is": ("IS NOT",),
 }  # fmt: skip
-_VALUES = {
+VALUES = {
     "email": schema.EMAIL, "contact": schema.CONTACT, "nick": schema.NICK, "ssn": schema.SSN, "born": schema.BORN,
     "total": schema.TOTAL, "name": schema.NAME, "note": schema.NAME, "label": schema.NAME, "text": schema.NAME,
     "n": schema.INT, "id": schema.INT, "price": schema.PRICE,
@@ -115,8 +115,8 @@ def _changed(token: str, rng: random.Random) -> tuple[str, str]:
     """Another token in place of one, and what kind of change it was."""
     folded = token.lower()
     hole = _HOLE.match(token)
-    if hole is not None and hole[1] in _VALUES:
-        kind = _VALUES[hole[1]]
+    if hole is not None and hole[1] in VALUES:
+        kind = VALUES[hole[1]]
         return f"{{{hole[1]}{hole[2]}:{rng.choice((*kind.literals, 'NULL'))}}}", "another value"
     if folded in _COLUMNS:
         return rng.choice(_COLUMNS), "another column"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 import threading
@@ -15,11 +16,13 @@ import psycopg
 
 from pgcrypt_proxy.demo import scenario
 from pgcrypt_proxy.ops.connect import connect
+from pgcrypt_proxy.ops.importing import Foreign
 from pgcrypt_proxy.ops.install import install
 from pgcrypt_proxy.ops.keyring_store import KeyringStore, make_providers
 from pgcrypt_proxy.ops.online import engine
 from pgcrypt_proxy.ops.online.checks import Target
 from pgcrypt_proxy.policy.load import load
+from pgcrypt_proxy.policy.model import Rule
 from pgcrypt_proxy.server.run import Running, start
 from tests.helpers.proxies import settings_for, write_rules
 from tests.helpers.servers import PostgresServer
@@ -46,14 +49,34 @@ class Live:
 
     def move(self, column: str, *, is_sealing: bool = True, **keywords: Any) -> engine.Outcome:
         """Run the engine to its end."""
+        return self._run(Target(self._rule(column), is_sealing), **keywords)
+
+    def bring_in(self, column: str, foreign: Foreign, **keywords: Any) -> engine.Outcome:
+        """Import the column, to the end or as far as `cut_over` says."""
+        return self._run(Target(self._rule(column), True, is_import=True, foreign=foreign), **keywords)
+
+    def _rule(self, column: str) -> Rule:
+        (rule,) = (rule for rule in load([self.rules]).rules if rule.column == column)
+        return rule
+
+    def _run(self, target: Target, **keywords: Any) -> engine.Outcome:
         policy = load([self.rules])
-        (rule,) = (rule for rule in policy.rules if rule.column == column)
         with (
             contextlib.closing(connect(self.server.dsn(self.name))) as connection,
             contextlib.closing(connect(self.server.dsn(self.name))) as own,
         ):
             store = KeyringStore(own, make_providers(policy.keyring).current)
-            return engine.Run(connection, store, Target(rule, is_sealing), **keywords).to_the_end()
+            return engine.Run(connection, store, target, **keywords).to_the_end()
+
+    def use_rules(self, columns: str) -> None:
+        """These rules, in force in both proxies."""
+        header = self.rules.read_text().partition("columns:")[0]
+        lines = "".join(f"\n  - {line}" for line in columns.splitlines() if line)
+        self.rules.write_text(f"{header}columns:{lines or ' []'}\n")
+        for proxy in self.proxies:
+            before = proxy.proxy.world.policy
+            asyncio.run_coroutine_threadsafe(proxy.proxy.reload(), proxy._loop).result(timeout=30)
+            assert proxy.proxy.world.policy is not before
 
 
 @contextlib.contextmanager

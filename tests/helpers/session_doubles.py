@@ -9,10 +9,13 @@ from typing import Any, cast
 
 from pgcrypt_proxy.crypto.keyring import Keyring, SealContext
 from pgcrypt_proxy.errors import KeyUnavailable, OpenError, PgcryptError, Refusal
+from pgcrypt_proxy.session.planning import refused
 from pgcrypt_proxy.sql.catalog import Catalog, Column, ProtectedColumn, Relation
+from pgcrypt_proxy.sql.fingerprint import fingerprint
 from pgcrypt_proxy.sql.mention import RelationName
 from pgcrypt_proxy.sql.plan import UNTOUCHED, NeedsNames, Plan
 from pgcrypt_proxy.sql.planner import Planner
+from pgcrypt_proxy.sql.template import Template
 from pgcrypt_proxy.values.types import type_by_name
 
 USERS_OID, DOMAIN_OID = 16384, 16400
@@ -61,7 +64,8 @@ def catalog(version: int = 1, *columns: ProtectedColumn) -> Catalog:
 class ScriptedPlanner:
     """Answers `plan` from a table; every other text is untouched.
 
-    A script entry that is a NeedsNames is followed by the plan in `after_names`.
+    A script entry that is a NeedsNames is followed by the plan in `after_names`. `templates` are by their key: they
+    tell plans of simple queries, and texts of their keys for which they do not are refused.
     """
 
     def __init__(
@@ -70,13 +74,16 @@ class ScriptedPlanner:
         *,
         after_names: Mapping[str, Plan] | None = None,
         unknown: Mapping[str, Collection[RelationName]] | None = None,
+        templates: Mapping[str, Template] | None = None,
         version: int = 1,
     ) -> None:
         self.catalog = catalog(version)
         self.plans = dict(plans or {})
         self.after_names = dict(after_names or {})
         self.unknown = dict(unknown or {})
+        self.templates = dict(templates or {})
         self.resolved: list[Mapping[str, int] | None] = []
+        self.max_statement_bytes = 1 << 20
 
     def too_long(self, length: int) -> Refusal | None:
         return Refusal("the statement is too long", sqlstate="54001") if length > 1 << 20 else None
@@ -92,7 +99,16 @@ class ScriptedPlanner:
         self.resolved.append(resolved)
         if resolved is not None and sql in self.after_names:
             return self.after_names[sql]
+        if self.templates and not extended and sql not in self.plans:
+            return self._templated(sql)
         return self.plans.get(sql, UNTOUCHED)
+
+    def _templated(self, sql: str) -> Plan:
+        found = self.template(sql)
+        if found is not None:
+            return found[1].plan_of(sql)
+        own = fingerprint(sql)
+        return UNTOUCHED if own is None or own.key not in self.templates else refused(Refusal("another plan"))
 
     def plan_and_unknown(
         self,
@@ -104,8 +120,15 @@ class ScriptedPlanner:
     ) -> tuple[Plan | NeedsNames, frozenset[RelationName]]:
         return self.plan(sql, extended=extended, resolved=resolved), frozenset(self.unknown.get(sql, ()))
 
+    def template(self, sql: str) -> tuple[str, Template] | None:
+        found = fingerprint(sql)
+        known = self.templates.get(found.key) if found is not None else None
+        if found is None or known is None or known.is_wrong or not known.differing(found.literals) <= known.varied:
+            return None
+        return found.key, known
+
     def under(self, catalog: Catalog) -> ScriptedPlanner:
-        made = ScriptedPlanner(self.plans, after_names=self.after_names, unknown=self.unknown)
+        made = ScriptedPlanner(self.plans, after_names=self.after_names, unknown=self.unknown, templates=self.templates)
         made.catalog = catalog
         return made
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from pgcrypt_proxy.session.events import DataReceived
+from pgcrypt_proxy.session.session import Session
 from tests.helpers.certificates import Authority
 from tests.helpers.leaks import traces
 from tests.helpers.proxies import ProtectedDatabase, protected
@@ -49,6 +52,21 @@ COLUMNS = """
 {table: kinds, column: j, type: jsonb, search: [equality]}
 {table: kinds, column: y, type: bytea, search: [equality]}
 """
+
+
+@pytest.fixture
+def pieces(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What has come to Python of both sides."""
+    come: list[bytes] = []
+    handle = Session.handle
+
+    def counted(self: Session, event: Any) -> Any:
+        if isinstance(event, DataReceived):
+            come.append(event.data)
+        return handle(self, event)
+
+    monkeypatch.setattr(Session, "handle", counted)
+    return come
 
 
 @pytest.fixture(scope="session", autouse=True)

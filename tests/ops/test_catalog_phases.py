@@ -27,12 +27,13 @@ def move(connection: psycopg.Connection, direction: str, state: str = "filling",
     )
 
 
-@pytest.mark.parametrize("phase", ["sealing", "opening"])
+@pytest.mark.parametrize("phase", ["sealing", "opening", "importing"])
 def test_a_phase_lets_a_column_be_plain(connection, rule, phase):
     connection.execute(TABLES)
     catalog = load(connection, rule(EMAIL, phase=phase))
     assert (catalog.protected_columns, dict(catalog.ruled), catalog.sensitive_names) == ((), {}, {"users"})
     assert catalog.plain == {EMAIL}
+    assert catalog.foreign == ({EMAIL} if phase == "importing" else frozenset())
     check_armed(catalog)
 
 
@@ -44,13 +45,15 @@ def test_without_a_phase_a_plain_column_is_refused(connection, rule):
         check_armed(catalog)
 
 
-@pytest.mark.parametrize("phase", ["sealing", "opening"])
+@pytest.mark.parametrize("phase", ["sealing", "opening", "importing"])
 def test_a_sealed_column_is_protected_in_any_phase(connection, rule, phase):
     connection.execute(TABLES)
     number = seal(connection, EMAIL)
     catalog = load(connection, rule(EMAIL, "text", ("equality",), phase=phase))
-    assert [(c.id, c.is_armed) for c in catalog.protected_columns] == [(number, True)]
-    assert catalog.plain == frozenset()
+    found = [(c.id, c.is_armed, c.is_withheld) for c in catalog.protected_columns]
+    assert found == [(number, True, phase == "importing")]
+    assert (catalog.plain, catalog.foreign) == (frozenset(), frozenset())
+    check_armed(catalog)
     assert ("public", "users", "email") in catalog.ruled
 
 
@@ -66,14 +69,16 @@ def test_a_missing_column_is_missing_in_any_phase(connection, rule, phase):
 
 def test_what_is_supposed_sealed_includes_what_is_being_sealed(connection, rule):
     connection.execute(TABLES)
-    sealing = load(connection, rule(EMAIL, phase="sealing"), suppose_sealed=True)
-    assert [(c.qualified_name, c.is_armed) for c in sealing.protected_columns] == [(EMAIL, True)]
-    assert sealing.ruled["public", "users", "email"].is_armed
-    assert sealing.plain == frozenset()
+    for phase in ("sealing", "importing"):
+        supposed = load(connection, rule(EMAIL, phase=phase), suppose_sealed=True)
+        found = [(c.qualified_name, c.is_armed, c.is_withheld) for c in supposed.protected_columns]
+        assert found == [(EMAIL, True, False)]
+        assert supposed.ruled["public", "users", "email"].is_armed
+        assert supposed.plain == frozenset()
     assert load(connection, rule(EMAIL, phase="opening"), suppose_sealed=True).protected_columns == ()
 
 
-@pytest.mark.parametrize(("direction", "phase"), [("seal", "sealing"), ("open", "opening")])
+@pytest.mark.parametrize(("direction", "phase"), [("seal", "sealing"), ("open", "opening"), ("import", "importing")])
 @pytest.mark.parametrize("state", ["filling", "switching"])
 def test_a_move_is_known_with_the_rules_consent(connection, rule, direction, phase, state):
     connection.execute(TABLES)
@@ -110,6 +115,9 @@ def test_scrubbing_needs_no_consent(connection, rule):
         ("seal", "opening", "phase is opening: write phase: sealing"),
         ("open", "sealed", "is being made plain .* write phase: opening"),
         ("open", "sealing", "phase is sealing: write phase: opening"),
+        ("import", "sealed", "is being imported .* write phase: importing"),
+        ("import", "sealing", "phase is sealing: write phase: importing"),
+        ("seal", "importing", "phase is importing: write phase: sealing"),
     ],
 )
 def test_a_move_without_consent_is_a_problem(connection, rule, direction, phase, says):

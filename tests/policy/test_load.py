@@ -89,7 +89,8 @@ def test_a_folder_is_all_its_files(tmp_path: Path) -> None:
         (HEAD + COLUMN + ", tenant: {column: x, setting: pgcrypt.tenant}}]", 3, "or a setting", None),
         (HEAD + COLUMN + ", tenant: {column: b}}]", 3, "another one than the protected column", None),
         (HEAD + COLUMN + ", tenant: {setting: app.tenant}}]", 3, "the setting of a tenant is pgcrypt.tenant", None),
-        (HEAD + COLUMN + ", tenant: {column: x}, phase: sealing}]", 3, "without a phase", "without --online"),
+        (HEAD + COLUMN + ", tenant: {column: x}, phase: importing}]", 3, "is imported in one pause", "without --online"),
+        (HEAD + COLUMN + ", tenant: {setting: pgcrypt.tenant}, phase: sealing}]", 3, "without a phase", "without --online"),
         (HEAD + "columns:\n- {table: a, column: x, type: text}\n- {table: a, column: b, type: text, tenant: {column: x}}", 5, "is protected itself", "plain column"),
         (HEAD + "columns:\n- {table: a, column: b, type: text, tenant: {column: x}}\n- {table: a, column: c, type: text, tenant: {column: y}}", 5, "one tenant column", "same column"),
         (HEAD + COLUMN + ", search: [order]}]", 3, "not available in this version", None),
@@ -191,7 +192,7 @@ def test_a_digest_tells_rules_apart_and_is_the_same_in_every_process(tmp_path: P
         assert load([write(tmp_path, text)]).digest != first
 
 
-@pytest.mark.parametrize("phase", ["sealed", "sealing", "opening"])
+@pytest.mark.parametrize("phase", ["sealed", "sealing", "opening", "importing"])
 def test_phases(tmp_path, phase):
     path = tmp_path / "rules.yaml"
     path.write_text(

@@ -110,6 +110,19 @@ async def test_many_are_asked_for_in_parts(keeper: TenantKeeper, source: Source)
     assert [len(ids) for ids, _ in source.asked] == [256, 256, 88]
 
 
+async def test_nobody_waits_for_a_tick_behind_a_load(keeper: TenantKeeper, source: Source) -> None:
+    await keeper.fetch(seals("t1", "t2"))
+    source.states = {1: "destroyed"}
+    source.gate.clear()
+    for _ in range(2):
+        keeper.tick_soon()
+        await asyncio.sleep(0)
+    assert len(keeper.keys) == 2
+    source.gate.set()
+    await asyncio.gather(*(task for task in asyncio.all_tasks() if task is not asyncio.current_task()))
+    assert keeper.keys.key_ids == (2,)
+
+
 async def test_destroyed_keys_are_dropped_at_the_next_tick(keeper: TenantKeeper, source: Source) -> None:
     await keeper.tick()
     await keeper.fetch(seals("t1", "t2"))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import struct
-import time
-from collections import Counter
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -16,26 +14,22 @@ from hypothesis import event, given
 from pgcrypt_proxy import fast
 from pgcrypt_proxy.crypto.envelope import FLAG_EQ
 from pgcrypt_proxy.crypto.envelope import parse as parse_envelope
-from pgcrypt_proxy.crypto.keyring import Keyring, SealContext
+from pgcrypt_proxy.crypto.keyring import SealContext
 from pgcrypt_proxy.session import courses
-from pgcrypt_proxy.session.commands import SendData
-from pgcrypt_proxy.session.events import BackendOpened, DataReceived, Side
-from pgcrypt_proxy.session.session import Session
+from pgcrypt_proxy.session.events import Side
 from pgcrypt_proxy.sql.catalog import ProtectedColumn
 from pgcrypt_proxy.sql.plan import ParameterUse, Plan, StatementPlan, Use
 from pgcrypt_proxy.values import codec
 from pgcrypt_proxy.wire.framing import FrameBuffer
 from pgcrypt_proxy.wire.frontend import SYNC, Bind
 from pgcrypt_proxy.wire.reader import MalformedMessage
-from tests.crypto.test_keyring import record, ring
 from tests.helpers import session_doubles
-from tests.helpers.session_doubles import RecordingObserver, ScriptedPlanner
+from tests.helpers.session_doubles import ScriptedPlanner
+from tests.session.compiled import KEYS, Run, mutated
 from tests.session.conversations import (
-    AUTHENTICATED,
     BOUND,
     NO_DATA,
     PARSED,
-    STARTUP,
     bind,
     bytea,
     column,
@@ -47,7 +41,6 @@ from tests.session.conversations import (
     parse,
     ready,
     row,
-    status,
 )
 
 if fast.native is None:
@@ -80,51 +73,8 @@ BAD_TEXTS = [b"\xff", b"a\0b", b"\xed\xa0\x80"]
 NUMBERS, BAD_NUMBERS = [b"7", b"-12", b" 42 ", b"2147483647"], [b"2147483648", b"x", b"", b"1e3"]
 
 
-def keyring() -> Keyring:
-    """By the clock that compiled code reads, which the tests must not be at the end of."""
-    made = ring(record(1), record(2, "index"), grant=10**6, clock=time.monotonic)  # type: ignore[arg-type]
-    made.expires_at = float("inf")
-    return made
-
-
-KEYS = keyring()
-
-
-class Run:
-    """A session with a keyring of its own, of the same keys, as a connection runs it."""
-
-    def __init__(self, *, is_compiled: bool) -> None:
-        self.observer = RecordingObserver()
-        self.keyring = keyring()
-        self.session = Session(ScriptedPlanner(PLANS).as_planner, self.keyring, self.observer)
-        self.session.handle(DataReceived(Side.FRONTEND, STARTUP))
-        self.session.handle(BackendOpened())
-        said = [AUTHENTICATED, status("client_encoding", "UTF8"), ready()]
-        self.session.handle(DataReceived(Side.BACKEND, b"".join(said)))
-        self._course = self.session.course if is_compiled else None
-        self.taken = 0
-
-    def feed(self, side: Side, data: bytes) -> dict[Side, bytes]:
-        """What is sent to each side."""
-        if self._course is not None:
-            take = self._course.requests if side is Side.FRONTEND else self._course.replies
-            if (made := take(data)) is not None:
-                self.taken += 1
-                return {Side.BACKEND if side is Side.FRONTEND else Side.FRONTEND: made}
-        commands = self.session.handle(DataReceived(side, data))
-        if self._course is not None:
-            self.session.arm()
-        return {command.side: command.data for command in commands if isinstance(command, SendData)}
-
-    def counts(self) -> Counter[tuple[str, str]]:
-        """How many values went through each operation, as metrics have it."""
-        self.session.report()
-        made: Counter[tuple[str, str]] = Counter()
-        for what, *rest in self.observer.told:
-            if what == "operations":
-                operation, data_class, count = rest
-                made[operation, data_class] += count
-        return made
+def scripted(*, is_compiled: bool) -> Run:
+    return Run(ScriptedPlanner(PLANS).as_planner, is_compiled=is_compiled)
 
 
 def messages(data: bytes) -> list[bytes]:
@@ -189,21 +139,6 @@ def with_formats(codes: tuple[int, ...]) -> bytes:
 _SEALED = ((0, EMAIL), (1, AGE))
 
 
-def mutated(rng: Random, data: bytes) -> bytes:
-    """Damaged in one place, cut, or with something more."""
-    made, at = bytearray(data), rng.randrange(len(data))
-    fate = rng.randrange(4)
-    if fate == 0:
-        made[at] = rng.choice([0, 1, 0x7F, 0xFF, made[at] ^ 1, rng.randrange(256)])
-    elif fate == 1:
-        del made[at:]
-    elif fate == 2:
-        made[at:at] = rng.randbytes(rng.randint(1, 4))
-    else:
-        made += data
-    return bytes(made)
-
-
 @st.composite
 def requests(draw: Any) -> tuple[str, bytes, tuple[int, ...], bool]:
     """A Bind to Sync, most of them plain."""
@@ -236,7 +171,7 @@ def requests(draw: Any) -> tuple[str, bytes, tuple[int, ...], bool]:
 )
 def test_compiled_code_seals_and_opens_what_python_does(kinds: Any, order: list[int], seed: int) -> None:
     rng = Random(seed)
-    compiled, reference = Run(is_compiled=True), Run(is_compiled=False)
+    compiled, reference = scripted(is_compiled=True), scripted(is_compiled=False)
 
     def both(side: Side, data: bytes) -> None:
         one, other = compiled.feed(side, data), reference.feed(side, data)
@@ -276,7 +211,7 @@ def unnamed(run: Run, text: str, *values: bytes) -> None:
 
 
 def test_texts_are_counted_as_what_they_are() -> None:
-    run = Run(is_compiled=True)
+    run = scripted(is_compiled=True)
     for _ in range(6):
         unnamed(run, STORE, b"1", b"ann@example.com", b"7")
     run.session.leave_course()
@@ -287,7 +222,7 @@ def test_texts_are_counted_as_what_they_are() -> None:
 
 def test_what_is_known_of_statements_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(courses, "MAX_PARTS", 10)
-    run = Run(is_compiled=True)
+    run = scripted(is_compiled=True)
     planner = run.session._link.planner
     assert isinstance(planner, ScriptedPlanner)
     for number in range(50):

@@ -14,8 +14,10 @@ from hypothesis import event, given, settings
 from pgcrypt_proxy.session.commands import Command, SendData
 from pgcrypt_proxy.session.events import DataReceived, Event, Side, WorldChanged
 from pgcrypt_proxy.session.statements import NEVER_PREPARED
+from pgcrypt_proxy.sql.fingerprint import fingerprint
 from pgcrypt_proxy.sql.plan import ALL_PREPARED, ParameterUse, Plan, Prepared, StatementPlan, Use
 from pgcrypt_proxy.sql.planner import REFUSED_STATEMENT
+from pgcrypt_proxy.sql.template import Template
 from pgcrypt_proxy.wire.backend import ParameterDescription
 from pgcrypt_proxy.wire.framing import FrameBuffer
 from pgcrypt_proxy.wire.frontend import COPY_DONE, FLUSH, SYNC, Bind, Close, Describe, Parse, Query
@@ -43,6 +45,7 @@ from tests.session.conversations import (
     row,
     status,
     storing,
+    storing_literal,
     talk,
 )
 
@@ -69,6 +72,40 @@ PLANS = {
 NAMES = ["", "", *["s"] * 6, *["t"] * 4, "none", "n" * 64]
 TEXTS = [READ, READ, STORE, PLAIN, SET, COMMIT, TABLE, COPY, SELECT_SET, SELECT_INTO]
 QUERIES = [PLAIN, SET, BEGIN, COMMIT, COPY, TABLE, PREPARE, FORGET, FORGET_ALL]
+
+#: Texts of templates: the first literals may be others, all but the last of FIND, whose plan is another then.
+FIND = "SELECT id, email FROM users WHERE id = 7 AND name = 'x' LIMIT 1"
+SEEK = "SELECT 7 WHERE 'x' = 'y'"
+KEEP = "INSERT INTO users(id, email) VALUES (7, 'x')"
+NUMBERS = ["7", "8", "0", "007", "123456789", "1234567890", "1.5", "-7"]
+STRINGS = ["'x'", "'y'", "''", "'it''s'", "'\N{LATIN SMALL LETTER E WITH ACUTE}'", "'a\\'", "E'x'", "$$x$$", "'\udcff'"]
+
+
+def templates(*, has_sealed: bool) -> dict[str, Template]:
+    """By their keys."""
+    made = {}
+    plans = {SEEK: Plan(True, (StatementPlan(),))}
+    if has_sealed:
+        plans |= {FIND: reading(FIND, None, EMAIL), KEEP: storing_literal(KEEP, "x", "x")}
+    for sql, plan in plans.items():
+        found = fingerprint(sql)
+        assert found is not None
+        fixed = frozenset({2} if sql == FIND else ())
+        sources = {sql.index("'x'"): (1, False)} if sql == KEEP else {}
+        varied = set(range(len(found.literals))) - fixed
+        made[found.key] = Template(plan, found.literals, fixed, frozenset(), sources, varied)
+    return made
+
+
+def templated(rng: Random, sql: str) -> bytes:
+    """A Query of a template, most of them plain."""
+    odd = rng.random() < 0.08
+    number, string = (rng.choice(values if odd else values[:5]) for values in (NUMBERS, STRINGS))
+    sql = sql.replace("7", number).replace("'x'", string)
+    if rng.random() < 0.03:
+        sql = sql.replace("LIMIT 1", "LIMIT 2")
+    made = sql.encode("utf-8", "surrogateescape")
+    return Query(made).encode() + query(PLAIN) * (rng.random() < 0.03)
 
 
 class Server:
@@ -110,7 +147,7 @@ class Server:
                 self._is_skipping = False
                 self.said.append(ready(self._status))
         elif kind == "Q":
-            text = Query.decode(raw).text.decode()
+            text = _shape(Query.decode(raw).text.decode("utf-8", "replace"))
             if not self._fails("42883" if text == REFUSED_STATEMENT else ""):
                 self._run(text, (), is_described=True)
             if not self._is_copying:
@@ -193,6 +230,11 @@ class Server:
 _ONE = ParameterDescription((23,)).encode()
 
 
+def _shape(text: str) -> str:
+    """The text as this server knows it."""
+    return READ if text.startswith(FIND[:34]) else PLAIN if text.startswith(SEEK[:7]) else text
+
+
 def _columns(text: str) -> bytes | None:
     return {READ: described(ID, SEALED_EMAIL), PLAIN: described(ID)}.get(text)
 
@@ -222,6 +264,7 @@ def other(rng: Random) -> bytes:
             Close(ord("S"), name.encode()).encode() + SYNC,
             query(rng.choice(QUERIES)),
             query(rng.choice(QUERIES)) + course(rng),
+            templated(rng, rng.choice([FIND, SEEK, KEEP])),
             rng.choice([SYNC, FLUSH, COPY_DONE, b"d\0\0\0\6xx", describe(), execute()]),
         ]
     )
@@ -246,7 +289,7 @@ class Compiled:
     def __init__(self, play: Talk) -> None:
         self._session = play.session
         self._course = play.session.course
-        self.taken = 0
+        self.taken = self.taken_templates = 0
 
     def handle(self, event: Event) -> list[Command]:
         if self._course is not None and isinstance(event, DataReceived):
@@ -254,6 +297,7 @@ class Compiled:
             made = self._course.requests(event.data) if is_request else self._course.replies(event.data)
             if made is not None:
                 self.taken += 1
+                self.taken_templates += event.data.startswith(b"Q") and event.data[5:-1].decode() not in QUERIES
                 return [SendData(Side.BACKEND if is_request else Side.FRONTEND, made)]
         commands = self._session.handle(event)
         self._session.arm()
@@ -290,15 +334,17 @@ def state(play: Talk) -> tuple[Any, ...]:
     )
 
 
-CHANGES = ["catalog", "other plans", "expired", "destroyed"]
+CHANGES = ["catalog", "other plans", "expired", "destroyed", "wrong"]
 
 
 @settings(max_examples=400)
 @given(st.randoms(use_true_random=True))
 def test_the_course_has_the_effects_of_the_handlers(rng: Random) -> None:
     # Compiled code cannot seal for the doubles: half of the time most statements concern nothing sealed.
-    known = PLANS if rng.random() < 0.5 else {text: plan for text, plan in PLANS.items() if text not in (READ, STORE)}
-    plays = [talk(known), talk(known), talk(known)]
+    has_sealed = rng.random() < 0.5
+    known = PLANS if has_sealed else {text: plan for text, plan in PLANS.items() if text not in (READ, STORE)}
+    by_key = templates(has_sealed=has_sealed)
+    plays = [talk(known, templates=by_key) for _ in range(3)]
     plays[1].session._express = Never()  # type: ignore[assignment]
     plays[1].session._courses.native = None
     compiled = Compiled(plays[2])
@@ -306,6 +352,7 @@ def test_the_course_has_the_effects_of_the_handlers(rng: Random) -> None:
     version = 1
     # Else no two courses are the same, and none is taken as a known one.
     routine = [course(rng) for _ in range(3)] if rng.random() < 0.6 else None
+    shapes = rng.choices([FIND, FIND, SEEK, KEEP] if has_sealed else [SEEK], k=2) if rng.random() < 0.5 else []
 
     def both(*events: Event) -> None:
         handlers = [plays[0].session.handle, plays[1].session.handle, compiled.handle]
@@ -317,7 +364,7 @@ def test_the_course_has_the_effects_of_the_handlers(rng: Random) -> None:
                 server.take(effect[1])
 
     def told(side: Side, stream: bytes) -> None:
-        cut = rng.randint(0, len(stream)) if rng.random() < (0.03 if routine else 0.2) else 0
+        cut = rng.randint(0, len(stream)) if rng.random() < (0.03 if routine or shapes else 0.2) else 0
         for part in (stream[:cut], stream[cut:]):
             if part:
                 both(*[DataReceived(side, part)] * 3)
@@ -328,8 +375,15 @@ def test_the_course_has_the_effects_of_the_handlers(rng: Random) -> None:
             version += 1
             plans = known if what == "catalog" else {**known, READ: reading(READ, None, EMAIL)}
             both(
-                *(WorldChanged(ScriptedPlanner(plans, version=version).as_planner, p.keyring.as_keyring) for p in plays)
+                *(
+                    WorldChanged(
+                        ScriptedPlanner(plans, version=version, templates=by_key).as_planner, p.keyring.as_keyring
+                    )
+                    for p in plays
+                )
             )
+        elif what == "wrong":
+            rng.choice([*by_key.values()]).is_wrong = True
         else:
             for play in plays:
                 setattr(play.keyring, f"is_{what}", not getattr(play.keyring, f"is_{what}"))
@@ -344,10 +398,12 @@ def test_the_course_has_the_effects_of_the_handlers(rng: Random) -> None:
     opening = b"".join(parse(text, name) for text, name in ((READ, "s"), (STORE, "t"), (PLAIN, "")))
     told(Side.FRONTEND, opening + SYNC)
     for _ in range(30):
-        if routine or rng.random() < 0.85:
+        if routine or shapes or rng.random() < 0.85:
             answered()
         kind = rng.random()
-        if kind < 0.7 or (routine and kind < 0.95):
+        if shapes and rng.random() < 0.7:
+            told(Side.FRONTEND, templated(rng, rng.choice(shapes)))
+        elif kind < 0.7 or (routine and kind < 0.95):
             told(Side.FRONTEND, rng.choice(routine) if routine else course(rng))
         elif kind < 0.75:
             told(Side.FRONTEND, course(rng) + course(rng))
@@ -363,5 +419,6 @@ def test_the_course_has_the_effects_of_the_handlers(rng: Random) -> None:
             assert state(plays[0]) == state(plays[2])
             plays[2].session.arm()
     assert plays[0].session.is_closed is plays[2].session.is_closed
+    event("templates taken" if compiled.taken_templates > 3 else "hardly any template taken")
     event("taken by compiled code" if compiled.taken > 5 else "hardly anything taken by compiled code")
     assert plays[0].session.is_closed is plays[1].session.is_closed

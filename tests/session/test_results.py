@@ -45,6 +45,13 @@ def test_a_column_that_is_not_sealed_yet_is_no_envelope():
     assert Descriptions(catalog(1, waiting)).describe(plain, None) == (plain, results.NO_PROTECTED_COLUMNS)
 
 
+def test_no_value_of_a_withheld_column_passes():
+    withheld = replace(EMAIL, is_withheld=True)
+    for outputs in (None, (withheld,)):
+        with pytest.raises(CatalogDrift, match="which was imported"):
+            Descriptions(catalog(1, withheld)).describe(described(SEALED_EMAIL), outputs)
+
+
 def test_bytea_of_a_column_that_is_new_may_be_one_that_a_rule_awaits():
     base = catalog()
     awaited = replace(EMAIL, id=9, name="phone", relation_oid=0, attribute_number=0)

@@ -22,6 +22,7 @@ from pgcrypt_proxy.wire.copy_format import CopyFormat, CopyKind
 from pgcrypt_proxy.wire.frontend import FLUSH, SYNC
 from tests.fast.test_port import Transport
 from tests.helpers.session_doubles import ScriptedPlanner
+from tests.session.compiled import KEYS, Run, mutated
 from tests.session.conversations import (
     BOUND,
     PARSED,
@@ -37,7 +38,7 @@ from tests.session.conversations import (
     status,
 )
 from tests.session.test_copy import SERVER_DONE, data, wants
-from tests.session.test_courses import AGE, EMAIL, KEYS, OUTPUTS, PLANS, READ, TEXTS, Run, mutated, sealed, with_formats
+from tests.session.test_courses import AGE, EMAIL, OUTPUTS, PLANS, READ, TEXTS, sealed, with_formats
 
 if fast.native is None:
     pytest.skip("not applicable: there is no compiled code", allow_module_level=True)
@@ -55,14 +56,11 @@ LONG = 2000
 
 
 def run(*, is_compiled: bool) -> Run:
-    made = Run(is_compiled=is_compiled)
-    planner = made.session._link.planner
-    assert isinstance(planner, ScriptedPlanner)
-    planner.plans = {**PLANS, ALL: Plan(False, (StatementPlan(False, outputs=OUTPUTS),), (ALL,))}
+    plans = {**PLANS, ALL: Plan(False, (StatementPlan(False, outputs=OUTPUTS),), (ALL,))}
     for text, kind in COPIES.items():
         copy = CopyPlan(False, "users", FORMATS[kind], OUTPUTS, ("id", "email", "age"))
-        planner.plans[text] = Plan(False, (StatementPlan(False, copy=copy, tables=("public.users",)),), (text,))
-    return made
+        plans[text] = Plan(False, (StatementPlan(False, copy=copy, tables=("public.users",)),), (text,))
+    return Run(ScriptedPlanner(plans).as_planner, is_compiled=is_compiled)
 
 
 class Streamed:

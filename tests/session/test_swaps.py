@@ -87,3 +87,16 @@ def test_without_a_transaction_everything_waits() -> None:
     session.hold("public.a", "public.b", together=("public.a", "public.b"))
     assert session.waits("public.a")
     assert session.waits("public.b")
+
+
+def test_a_session_remembers_what_was_imported_while_it_lasts() -> None:
+    session = Session()
+    before = Catalog(1, {}, watched_tables=TABLES, foreign=frozenset({"public.a.x", "public.b.x", "public.c.x"}))
+    session.link.shared_catalog = Catalog(2, {}, watched_tables=TABLES, foreign=frozenset({"public.a.x", "public.b.x"}))
+    session.swaps.note_changed(before)
+    assert session.swaps.speaks_of_imported(on("public.c"))
+    assert not session.swaps.speaks_of_imported(on("public.a", "public.b"))
+    after, session.link.shared_catalog = session.link.shared_catalog, Catalog(3, {})
+    session.swaps.note_changed(after)
+    assert session.swaps.speaks_of_imported(on("public.a", "public.d"))
+    assert not session.swaps.speaks_of_imported(on("public.d"))

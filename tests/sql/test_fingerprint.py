@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -10,8 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pglast.parser import ParseError, scan
 
-from pgcrypt_proxy.sql.fingerprint import fingerprint
+from pgcrypt_proxy.sql.fingerprint import Fingerprint, fingerprint, fingerprint_in_python
 
+#: The compiled one where there is one, and the reference.
+both = pytest.mark.parametrize("fingerprint", [fingerprint, fingerprint_in_python], ids=["as chosen", "python"])
+Made = Callable[[str], Fingerprint | None]
 FRAGMENTS = [
     "'a'", "''", "'it''s'", "'a\\'", "'--'", "'/*'", "'é'", "E'a\\'b'", "e'\\\\'", "E'a''b'", "U&'\\0061'", 'u&"x"',
     "$$a'b$$", "$t$'$t$", "$1", "$12", "B'01'", "x'1F'", "N'x'", "--c'\n", "--'", "/*'*/", "/* /* ' */ */", "/**/",
@@ -70,6 +74,7 @@ def test_equal_keys_are_equal_texts_but_for_the_literals(one: str, other: str) -
     assert made + one[at:] == other
 
 
+@both
 @pytest.mark.parametrize(
     ("sql", "values"),
     [
@@ -79,13 +84,14 @@ def test_equal_keys_are_equal_texts_but_for_the_literals(one: str, other: str) -
         ("SELECT a1, x.b2, $2, t$1$, 'x'", ["x"]),
     ],
 )
-def test_values(sql: str, values: list[str]) -> None:
+def test_values(sql: str, values: list[str], fingerprint: Made) -> None:
     found = fingerprint(sql)
     assert found is not None
     assert [literal.value for literal in found.literals] == values
     assert "it's" not in repr(found.literals)
 
 
+@both
 @pytest.mark.parametrize(
     "sql",
     [
@@ -95,5 +101,5 @@ def test_values(sql: str, values: list[str]) -> None:
         "SELECT '\ud800'", "SELECT 'a', \"\ud800\"", "SELECT \\ 1 \0", "SELECT a", "",
     ],
 )  # fmt: skip
-def test_texts_without_a_fingerprint(sql: str) -> None:
+def test_texts_without_a_fingerprint(sql: str, fingerprint: Made) -> None:
     assert fingerprint(sql) is None

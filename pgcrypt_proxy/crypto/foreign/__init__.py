@@ -19,7 +19,9 @@ class UnreadableValue(PgcryptError):
 
 
 class ForeignCipher(Protocol):
-    """Opens values of one form under one secret."""
+    """Opens values of one form under one secret. `is_authenticated`: a wrong one opens none, a damaged value not."""
+
+    is_authenticated: bool
 
     def open(self, stored: bytes) -> bytes:
         """The plaintext. Raises UnreadableValue."""

@@ -13,6 +13,8 @@ from pgcrypt_proxy.errors import ConfigError
 class FernetTokens:
     """`keys` as Fernet.generate_key makes them. Raises ConfigError."""
 
+    is_authenticated = True
+
     def __init__(self, keys: Sequence[bytes]) -> None:
         try:
             self._fernet = MultiFernet([Fernet(key) for key in keys])

@@ -26,6 +26,8 @@ MAX_PLAINTEXT = 0x3FFFFFFF
 class OpenPgp:
     """Under one passphrase."""
 
+    is_authenticated = True
+
     def __init__(self, passphrase: bytes) -> None:
         self._passphrase = passphrase
 

@@ -28,6 +28,8 @@ NONCE, TAG = 12, 16
 class AesEngine:
     """Its default engine. `padding` as the type was declared with."""
 
+    is_authenticated = False
+
     def __init__(self, secret: bytes, padding: str) -> None:
         self._key = sha256(secret).digest()
         self._unpadded = PADDINGS[padding]
@@ -43,6 +45,8 @@ class AesEngine:
 
 class AesGcmEngine:
     """Nonce, tag and ciphertext."""
+
+    is_authenticated = True
 
     def __init__(self, secret: bytes) -> None:
         self._cipher = AESGCM(sha256(secret).digest())

@@ -9,6 +9,7 @@ from pgcrypt_proxy.ops import catalog_queries, sealed_types
 from pgcrypt_proxy.ops.catalog_rules import logical_type
 from pgcrypt_proxy.ops.column_facts import ColumnFacts
 from pgcrypt_proxy.ops.index_conversion import quoted
+from pgcrypt_proxy.ops.keyring_store import hold_active_keys
 from pgcrypt_proxy.ops.online import checks, moves, triggers
 from pgcrypt_proxy.ops.online.checks import Target
 from pgcrypt_proxy.ops.online.locking import locked
@@ -18,8 +19,16 @@ from pgcrypt_proxy.ops.online.moves import Move
 def begin(connection: psycopg.Connection, target: Target) -> None:
     """Add the hidden column and what keeps track of changes. Raises ConfigError with every obstacle."""
     rule = target.rule
-    checks.raise_obstacles(target, checks.assess(connection, target, checks.facts(connection, target)))
+    checks.raise_obstacles(target, checks.assess(connection, target, checks.facts(connection, target), is_short=True))
     _clean_up(connection)
+    with connection.transaction():
+        if rule.tenant is not None:
+            hold_active_keys(connection)  # or a tenant's erasure begins meanwhile
+        _begin(connection, target)
+
+
+def _begin(connection: psycopg.Connection, target: Target) -> None:
+    rule = target.rule
     with locked(connection, quoted(rule.schema, rule.table)):
         facts = checks.facts(connection, target)
         checks.raise_obstacles(target, checks.assess(connection, target, facts, is_short=True))
@@ -41,7 +50,8 @@ def begin(connection: psycopg.Connection, target: Target) -> None:
         )
         if target.is_sealing:
             sealed_types.constrain(connection, column_id)
-        triggers.create(connection, move)
+        tenant = rule.tenant if target.direction == moves.SEAL else None
+        triggers.create(connection, move, "" if tenant is None else tenant.column)
         triggers.check(connection, move)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,9 +10,11 @@ import psycopg
 
 from pgcrypt_proxy.crypto.keyring import Keyring
 from pgcrypt_proxy.errors import ConfigError
-from pgcrypt_proxy.ops import sealed_types
+from pgcrypt_proxy.ops import column_facts, sealed_types, tenant_columns
+from pgcrypt_proxy.ops.importing import Foreign
 from pgcrypt_proxy.ops.index_conversion import quoted
-from pgcrypt_proxy.ops.online.moves import REINDEX, Move
+from pgcrypt_proxy.ops.online.moves import IMPORT, REINDEX, Move
+from pgcrypt_proxy.ops.online.unreadable import Unreadable
 from pgcrypt_proxy.ops.protect import send_function, values_of
 from pgcrypt_proxy.sql.catalog import ProtectedColumn
 from pgcrypt_proxy.sql.plan import ParameterUse, Use
@@ -24,7 +27,8 @@ Reopen = Callable[[bytes], bytes]  # what was stored and read again -> plaintext
 class Change:
     """`read` and `reread` are SQL expressions of type bytea over the old and the hidden column of table `t`.
 
-    `column` is the sealed one of the two, or the one with the new terms; then `opened` is the other.
+    `column` is the sealed one of the two, or the one with the new terms; then `opened` is the other. `foreign` opens
+    what others encrypted; `unreadable` takes what it does not open.
     """
 
     column: ProtectedColumn
@@ -33,6 +37,8 @@ class Change:
     read: str
     reread: str
     opened: ProtectedColumn | None = None
+    foreign: Foreign | None = None
+    unreadable: Unreadable | None = None
 
     def functions(self, keyring: Keyring) -> tuple[Make, Reopen]:
         """What `keyring` makes of values."""
@@ -48,6 +54,8 @@ class Change:
         use = ParameterUse(0, Use.SEAL, self.column)
 
         old_opener = None if self.opened is None else values.opener(self.opened, 1)
+        if self.foreign is not None:
+            old_opener = functools.partial(self.foreign.opened, type_=self.column.type)
 
         def seal(value: bytes) -> tuple[bytes, bytes]:
             plaintext = value if old_opener is None else old_opener(value)
@@ -58,8 +66,9 @@ class Change:
         return seal, opener
 
 
-def of(connection: psycopg.Connection, move: Move) -> Change:
-    """The change that the move makes. What it seals by is in `pgcrypt.columns`."""
+def of(connection: psycopg.Connection, move: Move, foreign: Foreign | None = None) -> Change:
+    """The change that the move makes, `foreign` opening the values of an import. What it seals by is in
+    `pgcrypt.columns`."""
     place = (move.schema, move.table, move.column)
     column = sealed_types.column(connection, move.column_id, place, move.relation_oid)
     send = send_function(connection, column.type.parameter_oid)
@@ -71,6 +80,12 @@ def of(connection: psycopg.Connection, move: Move) -> Change:
         opened = sealed_types.column(connection, old_id, place, move.relation_oid)
         stored = f"{hidden}::pg_catalog.bytea"
         return Change(column, True, "pg_catalog.bytea", f"{old}::pg_catalog.bytea", stored, opened)
+    if move.direction == IMPORT:
+        assert foreign is not None
+        read = foreign.query(connection, column_facts.read(connection, *place))
+        stored, unreadable = f"{hidden}::pg_catalog.bytea", Unreadable(move)
+        return Change(column, True, "pg_catalog.bytea", read, stored, foreign=foreign, unreadable=unreadable)
     if move.is_sealing:
-        return Change(column, True, "pg_catalog.bytea", f"{send}({old})", f"{hidden}::pg_catalog.bytea")
+        read = tenant_columns.beside(column.tenant, f"{send}({old})", "t")
+        return Change(column, True, "pg_catalog.bytea", read, f"{hidden}::pg_catalog.bytea")
     return Change(column, False, column.type.sql, f"{old}::pg_catalog.bytea", f"{send}({hidden})")

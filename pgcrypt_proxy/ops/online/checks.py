@@ -7,17 +7,21 @@ from dataclasses import dataclass, field, replace
 import psycopg
 
 from pgcrypt_proxy.errors import ConfigError
-from pgcrypt_proxy.ops import column_checks, column_facts, protect
+from pgcrypt_proxy.ops import catalog_queries, column_checks, column_facts, install, protect
+from pgcrypt_proxy.ops.catalog_rules import logical_type
 from pgcrypt_proxy.ops.column_checks import Assessment, is_null_default
 from pgcrypt_proxy.ops.column_facts import ColumnFacts
+from pgcrypt_proxy.ops.importing import Foreign
 from pgcrypt_proxy.ops.index_conversion import Conversion, waits_for_values
-from pgcrypt_proxy.ops.online import moves, shown_order
+from pgcrypt_proxy.ops.online import moves, of_tenants, shown_order
 from pgcrypt_proxy.ops.online.fill import LOUD, is_silent
-from pgcrypt_proxy.policy.model import OPENING, REINDEXING, SEALING, Rule
+from pgcrypt_proxy.policy.model import IMPORTING, OPENING, REINDEXING, SEALING, Rule
 from pgcrypt_proxy.sql.catalog import HIDDEN_PREFIX, ProtectedColumn
 
-_PHASES = {moves.SEAL: SEALING, moves.OPEN: OPENING, moves.REINDEX: REINDEXING}
-_WORDS = {moves.SEAL: "sealed", moves.OPEN: "made plain", moves.REINDEX: "reindexed"}
+_PHASES = {moves.SEAL: SEALING, moves.OPEN: OPENING, moves.REINDEX: REINDEXING, moves.IMPORT: IMPORTING}
+_WORDS = {moves.SEAL: "sealed", moves.OPEN: "made plain", moves.REINDEX: "reindexed", moves.IMPORT: "imported"}
+#: The version of schema pgcrypt that knows of imports.
+_IMPORT_VERSION = 6
 _PUBLICATIONS = """
 SELECT DISTINCT pubname FROM pg_catalog.pg_publication_tables WHERE schemaname = %s AND tablename = %s ORDER BY 1
 """
@@ -38,12 +42,15 @@ class Target:
     """Which column goes which way. `rule` is the column's; `type` is that of the plain column.
 
     `generation` is that of the index key under which a sealed column is sealed anew, None for a plain one.
+    `is_import`: the application encrypts the column itself, and `foreign` opens that; abandoning needs none.
     """
 
     rule: Rule
     is_sealing: bool
     options: protect.Options = field(default_factory=protect.Options)
     generation: int | None = None
+    is_import: bool = False
+    foreign: Foreign | None = None
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -53,22 +60,33 @@ class Target:
     def direction(self) -> str:
         if self.generation is not None:
             return moves.REINDEX
+        if self.is_import:
+            return moves.IMPORT
         return moves.SEAL if self.is_sealing else moves.OPEN
 
     def require_phase(self) -> None:
         """Raises ConfigError when the rule does not say that its column is on its way."""
-        if self.rule.tenant is not None:
-            raise ConfigError(f"{self.rule.qualified_name}: {_TENANTS}", hint=_TENANTS_HINT)
-        wanted = _PHASES[self.direction]
+        self.require_no_import_of_tenants()
+        tenant, wanted = self.rule.tenant, _PHASES[self.direction]
+        if wanted == SEALING and tenant is not None and not tenant.column:  # no phase would help
+            raise ConfigError(f"{self.rule.qualified_name}: {of_tenants.UNKNOWN}", sqlstate="55000")
         if self.rule.phase != wanted:
             raise ConfigError(
                 f"{self.rule.source}: the rule of {self.rule.qualified_name} does not say phase: {wanted}",
                 hint=f"Write phase: {wanted} into the rule and reload every proxy (SIGHUP), then run this again.",
             )
 
+    def require_no_import_of_tenants(self) -> None:
+        """Raises ConfigError for an import of a column with tenants."""
+        if self.is_import and self.rule.tenant is not None:
+            raise ConfigError(
+                f"{self.rule.qualified_name}: values of tenants are not imported while applications use them",
+                hint="Run import without --online.",
+            )
 
-_TENANTS = "values of tenants are not sealed, made plain or reindexed while applications use them"
-_TENANTS_HINT = "Run protect or unprotect without --online; for another index key, the one and then the other."
+    def seen(self, connection: psycopg.Connection, found: ColumnFacts) -> ColumnFacts:
+        """The facts that the rule is compared with: what others encrypted counts as what it opens to."""
+        return found if self.foreign is None else self.foreign.seen(connection, found, self.rule)
 
 
 def facts(connection: psycopg.Connection, target: Target) -> ColumnFacts:
@@ -84,10 +102,12 @@ def facts(connection: psycopg.Connection, target: Target) -> ColumnFacts:
 
 def assess(connection: psycopg.Connection, target: Target, found: ColumnFacts, *, is_short: bool = False) -> Assessment:
     """Everything that is in the way, and what becomes of the indexes."""
-    if target.rule.tenant is not None:
-        raise ConfigError(f"{target.rule.qualified_name}: {_TENANTS}", hint=_TENANTS_HINT)
-    if target.direction == moves.SEAL:
-        made = protect.assess(connection, found, target.rule, target.options, is_short=is_short)
+    target.require_no_import_of_tenants()
+    if target.direction in (moves.SEAL, moves.IMPORT):
+        seen = target.seen(connection, found)
+        made = protect.assess(connection, seen, target.rule, target.options, is_short=is_short)
+        if target.is_import and not is_short and install.installed_version(connection) < _IMPORT_VERSION:
+            made.obstacles.append("schema pgcrypt is of an older version: run `pgcrypt-proxy init`")
     else:
         is_reindex = target.direction == moves.REINDEX
         made = (
@@ -103,6 +123,10 @@ def assess(connection: psycopg.Connection, target: Target, found: ColumnFacts, *
                 f"{target.rule.type} is a domain with constraints, a column of which is not added without a pause: "
                 "unprotect it without --online"
             )
+    if target.rule.tenant is not None:
+        made.obstacles[:0] = of_tenants.obstacles(
+            connection, found, target.rule.tenant, target.direction, is_short=is_short
+        )
     for index in found.indexes:
         reason = waits_for_values(found, index)
         if reason is not None:
@@ -129,15 +153,22 @@ def raise_obstacles(target: Target, made: Assessment) -> None:
         )
 
 
-def require_same(target: Target, column: ProtectedColumn) -> None:
+def require_same(connection: psycopg.Connection, target: Target, column: ProtectedColumn) -> None:
     """Raises ConfigError when the rule is not the one by which values were sealed so far."""
     rule = target.rule
-    now = (rule.data_class, rule.search, rule.index_domain if rule.search else "")
-    if now != (column.data_class, column.search, column.index_domain if column.search else ""):
+    if target.is_import and logical_type(rule, catalog_queries.fetch_types(connection)) != column.type:
+        raise ConfigError(
+            f"{rule.source}: the type was changed while {rule.qualified_name} is on its way",
+            detail=f"It began with type {column.type.sql}.",
+            hint="Write that again, or run it with --abandon and begin anew.",
+            sqlstate="55000",
+        )
+    now = (rule.data_class, rule.search, rule.index_domain if rule.search else "", rule.tenant)
+    if now != (column.data_class, column.search, column.index_domain if column.search else "", column.tenant):
         raise ConfigError(
             f"{rule.source}: the rule was changed while {rule.qualified_name} is on its way",
-            detail=f"It began with data_class {column.data_class}, search [{', '.join(sorted(column.search))}]"
-            f" and index_domain {column.index_domain}.",
+            detail=f"It began with data_class {column.data_class}, search [{', '.join(sorted(column.search))}],"
+            f" index_domain {column.index_domain} and tenant {column.tenant or 'none'}.",
             hint="Write that again, or run it with --abandon and begin anew.",
             sqlstate="55000",
         )

@@ -1,4 +1,4 @@
-"""`protect --online` and `unprotect --online`: every step from where the last run left off.
+"""`protect --online`, `unprotect --online` and `import --online`: every step from where the last run left off.
 
 Each step is either one transaction or harmless to do again; `pgcrypt.moves` says which comes next.
 """
@@ -14,7 +14,7 @@ import psycopg
 from psycopg import errors as pg_errors
 
 from pgcrypt_proxy.errors import ConfigError
-from pgcrypt_proxy.ops import sealed_types
+from pgcrypt_proxy.ops import importing, sealed_types
 from pgcrypt_proxy.ops.column_checks import Assessment
 from pgcrypt_proxy.ops.column_rows import Progress, no_progress
 from pgcrypt_proxy.ops.connect import read_committed, readable_errors
@@ -24,7 +24,7 @@ from pgcrypt_proxy.ops.keyring_store import KeyringStore
 from pgcrypt_proxy.ops.online import begin as beginning
 from pgcrypt_proxy.ops.online import change, checks, indexes, moves, scrub, triggers
 from pgcrypt_proxy.ops.online.checks import Target
-from pgcrypt_proxy.ops.online.fill import Filler
+from pgcrypt_proxy.ops.online.fill import Batch, Filler
 from pgcrypt_proxy.ops.online.first_pass import FirstPass
 from pgcrypt_proxy.ops.online.locking import IN_THE_WAY, Pauses, holders
 from pgcrypt_proxy.ops.online.moves import Move
@@ -67,7 +67,8 @@ class Outcome:
 class Run:
     """One run for one column. `store` has a connection of its own.
 
-    `helper` gives both again for each of the other `jobs` that fill.
+    `helper` gives both again for each of the other `jobs` that fill. Without `cut_over` it ends when all is ready for
+    the columns to change places. `on_switched` is called when they have.
     """
 
     connection: psycopg.Connection
@@ -78,6 +79,8 @@ class Run:
     progress: Progress = no_progress
     jobs: int = 1
     helper: Helper | None = None
+    cut_over: bool = True
+    on_switched: Callable[[], None] | None = None
     _values: int = field(default=0, init=False)
 
     def to_the_end(self) -> Outcome:
@@ -94,7 +97,7 @@ class Run:
                 warnings = self._assessed().warnings
                 self._filled(move)
                 move = self._found()
-            unproved, older = self._finished(move)
+            unproved, older = ((), ()) if move.state == moves.FILLING else self._finished(move)
             names = tuple(index.name for index in checks.facts(self.connection, self.target).indexes)
             seconds = time.monotonic() - started
             return Outcome(move, self._values, names, tuple(warnings), unproved, older, seconds)
@@ -141,7 +144,7 @@ class Run:
 
     def _begun(self) -> Move:
         if self.target.is_sealing:
-            self.store.ensure_keys([self.target.rule.data_class])
+            self.store.ensure_keys([] if self.target.rule.tenant is not None else [self.target.rule.data_class])
         checks.raise_obstacles(self.target, self._assessed())
         place = checks.facts(self.connection, self.target)
         pauses = Pauses(f"{place.qualified_name}: the table could not be had", WHO_IS_IN_THE_WAY, self.pace.sleep)
@@ -164,17 +167,28 @@ class Run:
         keys = FreshKeys(self.store)
         try:
             filler = self._nearly_filled(keys, move)
-            self._swapped(filler, self._found())
+            if self.cut_over:
+                self._swapped(filler, self._found())
+                if self.on_switched is not None:
+                    self.on_switched()
+            else:
+                self._ready(filler, self._found())
         finally:
             keys.close()
 
     def _nearly_filled(self, keys: FreshKeys, move: Move) -> Filler:
-        wanted = change.of(self.connection, move)
+        foreign = self.target.foreign
+        wanted = change.of(self.connection, move, foreign)
         if move.direction != moves.REINDEX:  # which goes by the column as it was sealed
-            checks.require_same(self.target, wanted.column)
+            checks.require_same(self.connection, self.target, wanted.column)
+        if foreign is not None and not foreign.is_authenticated:
+            # A wrong secret opens some of them: which it is shows in all of them together only.
+            survey = importing.survey(self.connection, self.target.rule, foreign, self.progress)
+            survey.require_readable(move.qualified_name)
         filler = Filler(self.connection, keys, move, wanted)
         triggers.check(self.connection, move)
         self._first_pass(filler, move, wanted)
+        filler.require_readable()
         move = self._found()
         scrub.reuse(self.connection, move)
         indexes.make_pending(self.connection, move)
@@ -227,7 +241,11 @@ class Run:
     def _ready(self, filler: Filler, move: Move) -> None:
         """All that can be done before nobody may use the table."""
         self._indexes_made(move)
+        filler.look_again()
         self._caught_up(filler, move)
+        if self.target.is_import:  # what does not open must show before the table is locked
+            self._written(filler, move)
+            filler.require_readable()
         filler.warm(MAX_PENDING)
 
     def _indexes_made(self, move: Move) -> None:
@@ -242,14 +260,12 @@ class Run:
         for _ in range(MAX_ROUNDS):
             with self.connection.transaction():
                 pending = filler.pending(10 * MAX_PENDING)
-            if pending <= MAX_PENDING // 2:
+            if pending <= filler.at_once(MAX_PENDING) // 2:
                 return
             self.progress("catching up", 0, pending)
-            with self.connection.transaction():
-                done = filler.batch("true")
-                self._values += done.moved
-                moves.step(self.connection, move, move.blocks, move.blocks, done.moved, 0)
-            if not done.moved:
+            done = self._written(filler, move)
+            if not done.moved and done.is_last:
+                filler.require_readable()
                 self.pace.sleep(0.2)
             self.pace.keep(self.connection)
         raise ConfigError(
@@ -259,11 +275,19 @@ class Run:
             sqlstate="55P03",
         )
 
+    def _written(self, filler: Filler, move: Move) -> Batch:
+        with self.connection.transaction():
+            done = filler.batch("true")
+            self._values += done.moved
+            moves.step(self.connection, move, move.blocks, move.blocks, done.moved, 0)
+        return done
+
     def _caught_up_quickly(self, filler: Filler, move: Move) -> None:
         """What came while proxies were waited for. They hold statements now, so it is not more and more."""
         for _ in range(QUICK_ROUNDS):
             with self.connection.transaction():
-                if filler.pending(MAX_PENDING + 1) <= MAX_PENDING:
+                most = filler.at_once(MAX_PENDING)
+                if filler.pending(most + 1) <= most:
                     return
                 done = filler.batch("true")
                 self._values += done.moved

@@ -14,10 +14,10 @@ from pgcrypt_proxy.ops.index_conversion import quoted
 from pgcrypt_proxy.ops.swap_locks import ENGINE_LOCK, ROTATION_LOCK
 from pgcrypt_proxy.sql.catalog import HIDDEN_PREFIX
 
-SEAL, OPEN, REINDEX = "seal", "open", "reindex"
+SEAL, OPEN, REINDEX, IMPORT = "seal", "open", "reindex", "import"
 FILLING, SWITCHING, SCRUBBING = "filling", "switching", "scrubbing"
 
-COMMANDS = {SEAL: "protect --online", OPEN: "unprotect --online", REINDEX: "rotate index"}
+COMMANDS = {SEAL: "protect --online", OPEN: "unprotect --online", REINDEX: "rotate index", IMPORT: "import --online"}
 
 #: How long a killed run's session may take to end.
 ENGINE_WAIT_S = 15.0
@@ -79,6 +79,12 @@ class Move:
 def every(connection: psycopg.Connection) -> list[Move]:
     """All columns that are on their way."""
     return [Move(*row) for row in connection.execute(f"{_MOVES} ORDER BY m.column_id".encode())]
+
+
+def of_tenants(connection: psycopg.Connection) -> list[Move]:
+    """Those of columns with tenants."""
+    query = f"{_MOVES} JOIN pgcrypt.columns k ON k.id = m.column_id WHERE k.tenant <> '' ORDER BY m.column_id"
+    return [Move(*row) for row in connection.execute(query.encode())]
 
 
 def find(connection: psycopg.Connection, schema: str, table: str, column: str) -> Move | None:

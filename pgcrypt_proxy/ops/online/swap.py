@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from pgcrypt_proxy.errors import ConfigError
+from pgcrypt_proxy.errors import ConfigError, KeyNotLoaded
 from pgcrypt_proxy.ops import sealed_types
 from pgcrypt_proxy.ops.index_conversion import quoted
 from pgcrypt_proxy.ops.online import checks, indexes, moves, properties, shown_order, triggers
@@ -135,13 +135,18 @@ def _swap_one(connection: psycopg.Connection, filled: Filled) -> None:
 
 
 def _fill_rest(filler: Filler) -> None:
-    pending = filler.pending(MAX_PENDING + 1)
-    if pending > MAX_PENDING:
+    most = filler.at_once(MAX_PENDING)
+    pending = filler.pending(most + 1)
+    if pending > most:
         raise NotYet("values")
     while pending:
-        done = filler.batch("true")
+        try:
+            done = filler.batch("true", may_load=False)
+        except KeyNotLoaded:
+            raise NotYet("keys") from None  # everybody would wait for them
         pending -= done.moved
         if done.is_last:
             break
     if pending or filler.pending(1):
+        filler.require_readable()
         raise ConfigError("values that nobody holds cannot be written")

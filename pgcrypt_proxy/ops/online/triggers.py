@@ -1,4 +1,4 @@
-"""The triggers that empty the hidden column when the value beside it changes, whoever changes it.
+"""The triggers that empty the hidden column when the value beside it, or its tenant, changes, whoever changes it.
 
 Their conditions are kept parsed by the server, so that a rename of the column does them
 no harm, and nobody can change its type. The rows that they let pass cost no call.
@@ -32,10 +32,12 @@ def names(move: Move) -> tuple[str, str]:
     return f"{_LAST}{move.hidden}_insert", f"{_LAST}{move.hidden}_update"
 
 
-def create(connection: psycopg.Connection, move: Move) -> None:
-    """In the transaction that adds the hidden column."""
+def create(connection: psycopg.Connection, move: Move, tenant_column: str = "") -> None:
+    """In the transaction that adds the hidden column. `tenant_column` says whose the values are that are sealed."""
     hidden, column, table = quoted(move.hidden), quoted(move.column), move.qualified_table
     on_insert, on_update = names(move)
+    watched = [column, quoted(tenant_column)] if tenant_column else [column]
+    changes = " OR ".join(map(_differs, watched))
     name = function(move.column_id)
     connection.execute(
         f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS"
@@ -48,7 +50,7 @@ def create(connection: psycopg.Connection, move: Move) -> None:
     )
     connection.execute(
         f"CREATE TRIGGER {quoted(on_update)} BEFORE UPDATE ON {table} FOR EACH ROW WHEN (NEW.{hidden} IS NOT NULL AND ("
-        f"{_differs(column)} OR ({_differs(hidden)} AND pg_catalog.current_setting('{SETTING}', true)"
+        f"{changes} OR ({_differs(hidden)} AND pg_catalog.current_setting('{SETTING}', true)"
         f" IS DISTINCT FROM '{move.column_id}'))) EXECUTE FUNCTION {name}()".encode()
     )
     for trigger in (on_insert, on_update):

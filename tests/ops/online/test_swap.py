@@ -191,7 +191,8 @@ def test_many_values_that_come_late_are_written_before_the_table_is_locked(
     with postgres.connect(database) as other:
         before_first_try(monkeypatch, lambda: other.execute("UPDATE t SET v = v || '!' WHERE id <= 1500"))
         sealing(ruled, pace=Pace(sleep=lambda _: None)).to_the_end()
-    assert tries == [0]
+    assert len(tries) == 1
+    assert tries[0] <= swap.MAX_PENDING
     assert verified(ruled) == 2000
 
 
