@@ -186,7 +186,8 @@ static int write_made(Binder *self, Parameter *parameter, const Reading *made, d
 static int add_made(Binder *self, Parameter *parameter, const Given *given, double now, unsigned char *scratch,
                     Buffer *out)
 {
-    Reading made = {0};
+    Reading made;
+    reading_begin(&made);
     if (!read_plainly(&parameter->sealing, given->value + 4, given->length, (int)given->format, scratch, &made))
         return 0;
     size_t size = made_length(parameter, &made);

@@ -160,6 +160,15 @@ typedef struct {
     PyObject *keeps; /* what Python made, and the pointers look into */
 } Reading;
 
+/* All but the arrays: to clear those as well takes one slow instruction for each value. */
+static void reading_begin(Reading *made)
+{
+    made->plaintext = made->key = made->folded = NULL;
+    made->length = made->key_length = made->folded_length = 0;
+    made->prefix = made->folded_prefix = 0;
+    made->keeps = NULL;
+}
+
 static int read_text(Sealing *column, const unsigned char *value, size_t length, unsigned char *scratch, Reading *made)
 {
     size_t characters;
@@ -319,8 +328,9 @@ static int seal_reading(Sealing *column, const Reading *made, const unsigned cha
 static int seal_value(Sealing *column, const unsigned char *value, size_t length, int is_binary, const char *before,
                       unsigned char *scratch, Nonces *nonces, size_t expected, Buffer *out)
 {
-    Reading made = {0};
+    Reading made;
     int is_done = 0;
+    reading_begin(&made);
     if (read_plainly(column, value, length, is_binary, scratch, &made) ||
         read_by_python(column, value, length, &made)) {
         size_t size = envelope_length(column, made.length), lead = is_binary ? 4 : strlen(before);

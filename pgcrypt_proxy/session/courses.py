@@ -64,6 +64,7 @@ class Courses:
         self._generation = -1
         self._epoch = 0
         self._openers: dict[int, tuple[RowOpener, Any]] = {}
+        self._streamed: tuple[RowOpener, Any] | None = None  # of the last stream
         self._binders: list[Binder] = []
         self._answered: dict[int, tuple[tuple[StatementPlan, ...], Any]] = {}
         self._templates: dict[str, tuple[Told, ...]] = {}
@@ -245,7 +246,9 @@ class Courses:
         limit = min(backend.max_bytes, LONG_MESSAGE_BYTES)
         if self.native.stream(rows, backend.peek(backend.pending), limit, self._keys_until()):
             backend.drain()
-            self._openers[id(rows)] = opener, rows
+            if self._streamed is not None and self._streamed[1] is not rows:
+                _settle(*self._streamed)
+            self._streamed = opener, rows
 
     def _is_quiet(self) -> bool:
         link = self._link
@@ -264,19 +267,26 @@ class Courses:
         for each in self._binders:
             each.settle(self._link.meter)
         for opener, rows in self._openers.values():
-            counts, seconds = rows.counts()
-            if any(counts):
-                opener.count(counts, seconds)
+            _settle(opener, rows)
+        if self._streamed is not None:
+            _settle(*self._streamed)
 
     def close(self) -> None:
         """Take nothing any more."""
         if self.native is not None:
             self.settle()
             self.native.close()
+            self._streamed = None
             self._openers.clear()
             self._binders.clear()
             self._answered.clear()
             self._templates.clear()
+
+
+def _settle(opener: RowOpener, rows: Any) -> None:
+    counts, seconds = rows.counts()
+    if any(counts):
+        opener.count(counts, seconds)
 
 
 def formats_key(codes: tuple[int, ...]) -> bytes:

@@ -198,6 +198,20 @@ def test_rows_behind_the_first_do_not_come_to_python(what: str) -> None:
     assert streamed.run.counts()["open", "pii"] > 100
 
 
+def test_streams_that_are_over_leave_nothing_behind() -> None:
+    streamed = Streamed()
+    for number in range(1, 4):
+        for what, kind in COPIES.items():
+            streamed.say(query(what))
+            good = copied(Random(number), kind, 30)
+            said = [wants(b"H", int(kind is CopyKind.BINARY), 3), *good, SERVER_DONE, done("COPY 30"), ready()]
+            for piece in pieces(Random(1), b"".join(said)):
+                streamed.hear(piece)
+    assert streamed.session.is_idle
+    assert not streamed.session._courses._openers
+    assert streamed.run.counts()["open", "pii"] > 9 * 30
+
+
 def test_a_row_that_does_not_open_ends_the_connection_in_a_stream() -> None:
     streamed = Streamed()
     streamed.say(query(ALL))
