@@ -36,7 +36,7 @@ def test_init_upgrades_an_older_schema(postgres, database, run, tmp_path):
     )
     assert "ALTER TABLE pgcrypt.keyring" in run("init", "--dry-run").out
     done = run("init")
-    assert done.out.splitlines()[0] == "schema pgcrypt upgraded from version 1 to 5"
+    assert done.out.splitlines()[0] == "schema pgcrypt upgraded from version 1 to 6"
     assert "restart every proxy" in done.err
     assert "up to date" in run("init").out
 
