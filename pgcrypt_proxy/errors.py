@@ -117,14 +117,14 @@ class KeyUnavailable(PgcryptError):
 
 
 class KeyNotLoaded(KeyUnavailable):
-    """The key of a tenant is not in memory: `wanted` says what to load.
+    """A key is not in memory, a tenant's or one that was made just now: this says what to load.
 
     Key ids are for opening; (data class, tenant) pairs with a number of seals are for sealing.
     """
 
     def __init__(self, *, key_ids: Iterable[int] = (), seals: Mapping[tuple[str, str], int] | None = None) -> None:
         super().__init__(
-            "the data encryption key of a tenant is not available", hint="The statement can be tried again."
+            "the data encryption key of a value is not available", hint="The statement can be tried again."
         )
         self.key_ids = frozenset(key_ids)
         self.seals = dict(seals or {})

@@ -25,7 +25,7 @@ from pgcrypt_proxy.crypto.nonces import fresh_nonce
 from pgcrypt_proxy.crypto.providers import KekProvider
 from pgcrypt_proxy.crypto.tenant_keys import TenantKeys, destroyed
 from pgcrypt_proxy.crypto.terms import TermMaker
-from pgcrypt_proxy.errors import KeyUnavailable, SealError, WrongTenant
+from pgcrypt_proxy.errors import KeyNotLoaded, KeyUnavailable, SealError, WrongTenant
 
 __all__ = ["MAX_SEALS", "SEAL_LEASE_S", "KeyRecord", "Keyring", "SealContext", "wrap_context"]
 
@@ -64,6 +64,8 @@ class Keyring:
         self.expires_at = clock() + ttl_s
         self._aads: dict[SealContext, bytes] = {}
         self.tenants = TenantKeys(ttl_s=ttl_s, clock=clock)
+        #: Whether keys that are newer than it may be asked for. They may have been made, and used by others, just now.
+        self.loads_on_demand = False
 
     @classmethod
     def unlock(
@@ -276,8 +278,9 @@ class Keyring:
     def open(self, context: SealContext, data: bytes) -> bytes:
         """The plaintext of an envelope.
 
-        Raises OpenError, one text for whatever is wrong with it, and
-        KeyUnavailable when its key was destroyed or the keyring's time is over.
+        Raises OpenError, one text for whatever is wrong with it, KeyNotLoaded
+        for a key that is to be asked for, and KeyUnavailable when it was
+        destroyed or the keyring's time is over.
         """
         self._check_time()
         parsed = envelope.parse(data)
@@ -285,6 +288,8 @@ class Keyring:
         if dek is None:
             if parsed.key_id in self._destroyed:
                 raise destroyed(parsed.key_id)
+            if self.loads_on_demand and not self.tenants.is_known(parsed.key_id):
+                raise KeyNotLoaded(key_ids=(parsed.key_id,))
             raise envelope.malformed()
         if (dek.record.data_class, dek.record.tenant) != (context.data_class, context.tenant):
             raise envelope.malformed()
@@ -292,6 +297,10 @@ class Keyring:
             return dek.cipher.decrypt(parsed.nonce, parsed.sealed, parsed.header + self._aad(context))
         except InvalidTag:
             raise envelope.malformed() from None
+
+    def has_keys(self, key_ids: Iterable[int]) -> bool:
+        """Whether all of these are here, or known to be destroyed; none of them is a tenant's."""
+        return all(key_id in self._deks or key_id in self._destroyed for key_id in key_ids)
 
     def native_keys(self, context: SealContext) -> tuple[tuple[tuple[int, Any], ...], bytes] | None:
         """What compiled code opens envelopes of `context` with: ciphers by key id, and what else is authenticated.

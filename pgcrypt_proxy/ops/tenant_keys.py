@@ -32,12 +32,13 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Loaded:
-    """What came of a question for keys; `put` it where they are used."""
+    """What came of a question for keys; `put` it where they are used. `shared` are no tenant's: in the keyring."""
 
     asked_at: float
     deks: list[Dek] = field(default_factory=list)
     destroyed: dict[int, str] = field(default_factory=dict)
     absent: set[int] = field(default_factory=set)
+    shared: set[int] = field(default_factory=set)
     error: PgcryptError | None = None
 
     def put(self, keys: TenantKeys, *, seal_until: float | None = None) -> None:
@@ -48,7 +49,8 @@ class Loaded:
             keys.put(dek, self.asked_at)
         for key_id, tenant in self.destroyed.items():
             keys.note_destroyed(key_id, tenant)
-        for key_id in self.absent:
+        # tools have read the keyring; a proxy's may be older
+        for key_id in self.absent | (self.shared if seal_until is None else set()):
             keys.note_absent(key_id)
 
 
@@ -62,14 +64,14 @@ def load(
     loaded = Loaded(clock())
     records: dict[int, KeyRecord] = {}
     if wanted.key_ids:
-        for record in store.find(
-            "kind = 'dek' AND tenant <> '' AND id = ANY (%(ids)s)", {"ids": sorted(wanted.key_ids)}
-        ):
-            if record.wrapped is None:
+        for record in store.find("kind = 'dek' AND id = ANY (%(ids)s)", {"ids": sorted(wanted.key_ids)}):
+            if not record.tenant:
+                loaded.shared.add(record.id)
+            elif record.wrapped is None:
                 loaded.destroyed[record.id] = record.tenant
             else:
                 records[record.id] = record
-        loaded.absent = set(wanted.key_ids) - records.keys() - loaded.destroyed.keys()
+        loaded.absent = set(wanted.key_ids) - records.keys() - loaded.destroyed.keys() - loaded.shared
     granted: dict[int, int] = {}
     for (data_class, tenant), count in wanted.seals.items():
         try:

@@ -17,7 +17,7 @@ import psycopg
 
 from pgcrypt_proxy.crypto.keyring import SEAL_LEASE_S, Keyring
 from pgcrypt_proxy.crypto.tenant_keys import TenantKeys
-from pgcrypt_proxy.errors import PgcryptError
+from pgcrypt_proxy.errors import KeyUnavailable, PgcryptError
 from pgcrypt_proxy.ops.keyring_store import DEFAULT_BLOCK, Grant, KeyringStore, LockedKeyring, Providers, active_ids
 from pgcrypt_proxy.server import log
 from pgcrypt_proxy.server.database import Database
@@ -98,6 +98,7 @@ class KeyKeeper:
         made.end_leases()
         if self.tenants is not None:
             made.tenants = self.tenants
+        made.loads_on_demand = True
         self._metrics.keys_unwrapped(made.key_counts)
         return made
 
@@ -128,12 +129,31 @@ class KeyKeeper:
         is_current = self.keyring.confirm_active(await self._database.run(active_ids), asked_at + SEAL_LEASE_S)
         now = self._clock()
         is_due = not is_current or self._is_wanted or self.keyring.expires_at - now < self._ttl_s * (1 - REFRESH_AT)
-        if is_due and self._renewing is None and now >= self._try_at:
-            self._renewing = asyncio.ensure_future(self._renew(tuple(data_classes)))
-            self._renewing.add_done_callback(lambda _: setattr(self, "_renewing", None))
+        if is_due:
+            self._begin_renewal(data_classes)
         if is_current:
             await self._fill_grants(data_classes)
         self._metrics.key_expiry.set(max(self.keyring.expires_at - now, 0))
+
+    def _begin_renewal(self, data_classes: Collection[str]) -> None:
+        if self._renewing is None and self._clock() >= self._try_at:
+            self._renewing = asyncio.ensure_future(self._renew(tuple(data_classes)))
+            self._renewing.add_done_callback(lambda _: setattr(self, "_renewing", None))
+
+    async def catch_up(self, key_ids: Collection[int], data_classes: Collection[str]) -> PgcryptError | None:
+        """Renew the keys now if one of these, which the database has, is lacking; what is said if it still is."""
+        for _ in range(2):  # what was under way may have begun before the key was there
+            if self.keyring.has_keys(key_ids):
+                return None
+            self._begin_renewal(data_classes)
+            if self._renewing is not None:
+                await asyncio.wait([self._renewing])
+        if self.keyring.has_keys(key_ids):
+            return None
+        return KeyUnavailable(
+            "a data encryption key that others use already is not available yet",
+            hint="The key provider did not unwrap it. The statement can be tried again.",
+        )
 
     async def _fill_grants(self, data_classes: Collection[str]) -> None:
         for name in data_classes:

@@ -50,6 +50,8 @@ class TenantKeeper:
         self._running: asyncio.Task[PgcryptError | None] | None = None
         self._renewing: asyncio.Task[PgcryptError | None] | None = None
         self._ticking: asyncio.Task[None] | None = None
+        #: Of the keys that were asked for, those that are no tenant's: it is the keyring that lacks them.
+        self.shared: set[int] = set()
 
     async def fetch(self, wanted: KeyNotLoaded) -> PgcryptError | None:
         """Load what is wanted; returns why that was not possible.
@@ -99,6 +101,7 @@ class TenantKeeper:
             log.failure("keys of tenants not loaded", error)
             return error
         loaded.put(self.keys, seal_until=asked_at + SEAL_LEASE_S)
+        self.shared |= loaded.shared
         if loaded.error is not None:
             log.failure("keys of tenants not loaded", loaded.error)
         return loaded.error

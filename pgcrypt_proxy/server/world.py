@@ -199,9 +199,11 @@ class World:
         return await self.refresh_catalog()
 
     async def fetch_keys(self, wanted: KeyNotLoaded) -> PgcryptError | None:
-        """Load keys of tenants; returns what went wrong."""
+        """Load keys of tenants, and the keyring anew if it lacks one of the others; returns what went wrong."""
         assert self._tenants is not None, "open comes first"
-        return await self._tenants.fetch(wanted)
+        error = await self._tenants.fetch(wanted)
+        lacking = self._tenants.shared & wanted.key_ids
+        return error if not lacking else await self.keys.catch_up(lacking, _data_classes(self.policy)) or error
 
     async def look_up(self, names: frozenset[str], *, but_plain: bool) -> str | None:
         """Load the catalog anew if it would say something new of these relations (`ops.catalog_lookup`)."""

@@ -69,7 +69,7 @@ class LookUpRelations:
 
 @dataclass(frozen=True, slots=True)
 class FetchKeys:
-    """Load keys of tenants; then `KeysFetched` of that side."""
+    """Load keys that are not in memory; then `KeysFetched` of that side."""
 
     side: Side
     wanted: KeyNotLoaded

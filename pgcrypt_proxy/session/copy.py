@@ -220,7 +220,6 @@ class CopyOut:
 
         Raises what opening raises, and RowsWait; what is before is in `out`.
         """
-        feed, unpack = self._replacer.feed, _LENGTH.unpack_from
         at, size, left = 0, len(run), 0
         before = None
         try:
@@ -232,10 +231,11 @@ class CopyOut:
                         at, left = reached, 0
                         continue
                 left += 1
-                end = at + 1 + unpack(run, at + 1)[0]
-                if self._has_tenants:
-                    before, feed = copy_of(self._replacer), self._replacer.feed
-                made = feed(run[at + 5 : end])
+                end = at + 1 + _LENGTH.unpack_from(run, at + 1)[0]
+                # of a long row only where keys are asked for all the time: it has what came of the row until now
+                is_cheap = self._replacer.is_between_rows
+                before = copy_of(self._replacer) if is_cheap or self._has_tenants else None
+                made = self._replacer.feed(run[at + 5 : end])
                 if made:
                     out.append(writer.message(codes.COPY_DATA, made))
                 at = end

@@ -23,6 +23,7 @@ from pgcrypt_proxy.session.results import NO_PROTECTED_COLUMNS, Outputs, Result
 from pgcrypt_proxy.session.statements import MAX_KEPT_BIND_BYTES, MAX_NAMES, Portal, Statement
 from pgcrypt_proxy.session.swaps import Swaps
 from pgcrypt_proxy.session.templates import sent as sent_of_template
+from pgcrypt_proxy.session.waiting import RowsWait
 from pgcrypt_proxy.wire.backend import BIND_COMPLETE, NO_DATA
 from pgcrypt_proxy.wire.framing import run_of
 from pgcrypt_proxy.wire.frontend import SYNC, Describe, Execute
@@ -162,16 +163,21 @@ class Express:
         rows_end, count = run_of(data, at, b"D", len(data))
         if result is None or not _is_end(data, rows_end):
             return False
-        if is_described:
-            portal.describe(result)
         if result.outputs is None:
             link.to_frontend.append(data)
         else:
+            before = len(link.to_frontend)
             link.to_frontend.append(BIND_COMPLETE + shown)
             opener = self._from_backend.opener(work, result.outputs, result.format_codes)
-            if count:
-                opener.open(data[at:rows_end], link.to_frontend)
+            try:
+                if count:
+                    opener.open(data[at:rows_end], link.to_frontend)
+            except RowsWait:  # for a key: the handlers know how
+                del link.to_frontend[before:]
+                return False
             link.to_frontend.append(data[rows_end:])
+        if is_described:
+            portal.describe(result)
         for change in work.changes:
             change.settle()
         link.note_status(data[-1])

@@ -1,4 +1,4 @@
-"""What waits until keys of tenants are there."""
+"""What waits until keys are there."""
 
 from __future__ import annotations
 
