@@ -12,6 +12,7 @@ from tests.helpers.servers import PostgresServer
 
 
 @pytest.mark.slow
+@pytest.mark.one_server
 @pytest.mark.timeout(300)
 def test_nobody_notices(postgres: PostgresServer, tmp_path: Path) -> None:
     result = asyncio.run(exercise(postgres, tmp_path, rows=3000, kills=2, seed=1, pause_s=0.02))

@@ -72,6 +72,7 @@ def codes(connection: psycopg.Connection, statements: tuple[str, ...]) -> set[st
 
 
 @pytest.mark.slow
+@pytest.mark.one_server
 def test_an_outage(postgres: PostgresServer, tmp_path: Path, gate: Gate) -> None:
     with protected(postgres, tmp_path, SCHEMA, COLUMNS) as db:
         in_vault(db, gate)
