@@ -18,6 +18,8 @@ from tests.helpers.twins import Form
 TIMES = 6
 _HOLE = re.compile(r"\{([a-z]+?)(\d*):(.*)\}\Z", re.DOTALL)
 _NUMBER = re.compile(r"\d{1,4}\Z")
+#: Where another number would let chance decide.
+_CHANCE = re.compile(r"\b(tablesample|limit|fetch|offset)\b", re.IGNORECASE)
 _SQL = Variant(Filling.LITERAL, Form.SIMPLE)
 
 
@@ -25,14 +27,15 @@ def again(sample: Sample, seed: int) -> Iterator[Sample]:
     """TIMES samples that differ from `sample` in values only, all sent as texts that carry them."""
     rng = random.Random(seed)
     tokens = TOKEN.findall(sample.question.text)
+    may_count = not _CHANCE.search(sample.question.text)
     for number in range(TIMES):
-        others = [_other(token, rng) for token in tokens]
+        others = [_other(token, rng, may_count=may_count) for token in tokens]
         tree, question = tree_of(others), replace(sample.question, text="".join(others), variant=_SQL)
         tags = frozenset({"other values"})
         yield Sample(f"{sample.name}, with other values {number}", tree, question, tags, sample.is_touching)
 
 
-def _other(token: str, rng: random.Random) -> str:
+def _other(token: str, rng: random.Random, *, may_count: bool) -> str:
     """Another value in place of one: of a hole nearly always, of any other number now and then."""
     hole = _HOLE.match(token)
     if hole is not None and hole[1] in VALUES:
@@ -40,6 +43,6 @@ def _other(token: str, rng: random.Random) -> str:
         stored = schema.STORED.get(hole[1], ())
         value = rng.choice((*kind.literals, *kind.literals, *stored, "NULL"))
         return f"{{{hole[1]}{hole[2]}:{value}}}"
-    if _NUMBER.match(token) and rng.random() < 0.3:
+    if may_count and _NUMBER.match(token) and rng.random() < 0.3:
         return rng.choice(("0", "1", "2", "3", "7", "100", "-1", "2147483648", "1.5"))
     return token
