@@ -213,6 +213,7 @@ class CopyOut:
         )
         self._replacer = _replacer(plan, actions, link)
         self._opener = copy_rows.CopyOpener(plan, link.values, link.meter)
+        self._between_rows: LineReplacer | BinaryReplacer | None = None
         self._has_tenants = any(column.tenant for column in plan.columns if column is not None)
 
     def open(self, run: bytes, out: list[bytes]) -> None:
@@ -232,18 +233,24 @@ class CopyOut:
                         continue
                 left += 1
                 end = at + 1 + _LENGTH.unpack_from(run, at + 1)[0]
-                # of a long row only where keys are asked for all the time: it has what came of the row until now
-                is_cheap = self._replacer.is_between_rows
-                before = copy_of(self._replacer) if is_cheap or self._has_tenants else None
+                before = self._as_it_is()
                 made = self._replacer.feed(run[at + 5 : end])
                 if made:
                     out.append(writer.message(codes.COPY_DATA, made))
                 at = end
         except BadField as error:
             if before is not None and isinstance(error.cause, KeyNotLoaded):
-                self._replacer = before
+                self._replacer = copy_of(before)
                 raise RowsWait(run[at:], further_keys(before, run, at)) from None
             raise error.cause from None
+
+    def _as_it_is(self) -> LineReplacer | BinaryReplacer | None:
+        """The replacer, to go back to. In the midst of a long row only where keys are asked for all the time."""
+        if not self._replacer.is_between_rows:
+            return copy_of(self._replacer) if self._has_tenants else None
+        if self._between_rows is None:  # which it is alike behind every row
+            self._between_rows = copy_of(self._replacer)
+        return self._between_rows
 
     @property
     def rows_opener(self) -> RowOpener | None:
