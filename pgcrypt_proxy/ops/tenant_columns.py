@@ -55,7 +55,7 @@ def obstacles(
                 checked(tenant)
             except InvalidValue as error:
                 yield f"--tenant: {error.message}: {error.hint}"
-        elif not is_short and _count(connection, facts, ""):
+        elif not is_short and count_values(connection, facts):
             yield (
                 "whose the values are is not known, as its rule names a setting: give --tenant, for which all rows are"
                 " sealed; a table of several tenants needs a column of them"
@@ -65,7 +65,7 @@ def obstacles(
     elif not is_tenant_type(_type(connection, facts, rule.tenant.column)):
         yield f"there is no column {rule.tenant.column} of type text, varchar, int2, int4, int8 or uuid"
     elif not is_short:
-        count = _count(connection, facts, f" AND {quoted(rule.tenant.column)} IS NULL")
+        count = count_values(connection, facts, f"AND t.{quoted(rule.tenant.column)} IS NULL")
         if count:
             yield f"{count:,} rows have a value and no {rule.tenant.column}: give each its tenant first"
 
@@ -79,13 +79,13 @@ def _type(connection: psycopg.Connection, facts: ColumnFacts, name: str) -> Logi
     return type_by_oid(row[0]) if row is not None else None
 
 
-def _count(connection: psycopg.Connection, facts: ColumnFacts, condition: str) -> int:
-    """How many rows with a value there are."""
+def count_values(connection: psycopg.Connection, facts: ColumnFacts, condition: str = "") -> int:
+    """How many rows `t` with a value there are, if it is an ordinary table, among those of `condition` ("AND ...")."""
     if facts.kind != "r":
         return 0
     row = connection.execute(
-        f"SELECT pg_catalog.count(*) FROM ONLY {quoted(facts.schema, facts.table)}"  # noqa: S608 (quoted names)
-        f" WHERE {quoted(facts.name)} IS NOT NULL{condition}".encode()
+        f"SELECT pg_catalog.count(*) FROM ONLY {quoted(facts.schema, facts.table)} AS t"  # noqa: S608 (quoted names)
+        f" WHERE t.{quoted(facts.name)} IS NOT NULL {condition}".encode()
     ).fetchone()
     return int(row[0]) if row is not None else 0
 

@@ -8,15 +8,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tests.conformance.shapes import Filling, Variant
-from tests.fuzz import schema
-from tests.fuzz.mutate import VALUES, tree_of
+from tests.fuzz.mutate import another_value, tree_of
 from tests.fuzz.samples import Sample
 from tests.fuzz.spelling import TOKEN
 from tests.helpers.twins import Form
 
 #: A text is known from the second time on, and its answer from the first that was seen.
 TIMES = 6
-_HOLE = re.compile(r"\{([a-z]+?)(\d*):(.*)\}\Z", re.DOTALL)
 _NUMBER = re.compile(r"\d{1,4}\Z")
 #: Where another number would let chance decide.
 _CHANCE = re.compile(r"\b(tablesample|limit|fetch|offset)\b", re.IGNORECASE)
@@ -37,12 +35,9 @@ def again(sample: Sample, seed: int) -> Iterator[Sample]:
 
 def _other(token: str, rng: random.Random, *, may_count: bool) -> str:
     """Another value in place of one: of a hole nearly always, of any other number now and then."""
-    hole = _HOLE.match(token)
-    if hole is not None and hole[1] in VALUES:
-        kind = VALUES[hole[1]]
-        stored = schema.STORED.get(hole[1], ())
-        value = rng.choice((*kind.literals, *kind.literals, *stored, "NULL"))
-        return f"{{{hole[1]}{hole[2]}:{value}}}"
+    value = another_value(token, rng, is_odd=True)
+    if value is not None:
+        return value
     if may_count and _NUMBER.match(token) and rng.random() < 0.3:
         return rng.choice(("0", "1", "2", "3", "7", "100", "-1", "2147483648", "1.5"))
     return token

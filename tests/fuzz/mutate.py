@@ -51,7 +51,7 @@ _WORDS = {
     "count": ("max", "min"), "lower": ("upper",), "any": ("ALL",), "any_value": ("max",), "on": ("ON NOT",),
     "coalesce": ("NULLIF", "GREATEST"), "nullif": ("COALESCE",), "returning": ("RETURNING *,",), "is": ("IS NOT",),
 }  # fmt: skip
-VALUES = {
+_VALUES = {
     "email": schema.EMAIL, "contact": schema.CONTACT, "nick": schema.NICK, "ssn": schema.SSN, "born": schema.BORN,
     "total": schema.TOTAL, "name": schema.NAME, "note": schema.NAME, "label": schema.NAME, "text": schema.NAME,
     "n": schema.INT, "id": schema.INT, "price": schema.PRICE,
@@ -111,13 +111,22 @@ def from_corpus(seed: int) -> Sample | None:
     return Sample(f"corpus {seed}", tree, question, frozenset(f"corpus: {tag}" for tag in tags), is_touching)
 
 
+def another_value(token: str, rng: random.Random, *, is_odd: bool = False) -> str | None:
+    """Another value of its kind in a hole, with `is_odd` also one that is stored otherwise; None for no such hole."""
+    hole = _HOLE.match(token)
+    if hole is None or hole[1] not in _VALUES:
+        return None
+    literals = _VALUES[hole[1]].literals
+    choices = (*literals, *literals, *schema.STORED.get(hole[1], ())) if is_odd else literals
+    return f"{{{hole[1]}{hole[2]}:{rng.choice((*choices, 'NULL'))}}}"
+
+
 def _changed(token: str, rng: random.Random) -> tuple[str, str]:
     """Another token in place of one, and what kind of change it was."""
     folded = token.lower()
-    hole = _HOLE.match(token)
-    if hole is not None and hole[1] in VALUES:
-        kind = VALUES[hole[1]]
-        return f"{{{hole[1]}{hole[2]}:{rng.choice((*kind.literals, 'NULL'))}}}", "another value"
+    value = another_value(token, rng)
+    if value is not None:
+        return value, "another value"
     if folded in _COLUMNS:
         return rng.choice(_COLUMNS), "another column"
     if folded in _TABLES:

@@ -81,11 +81,7 @@ def _count(connection: psycopg.Connection, facts: ColumnFacts, what: str, among:
     """Of how many values `what` is `among` what that query gives, which mostly is nothing."""
     if facts.kind != "r" or connection.execute(f"{among} LIMIT 1".encode()).fetchone() is None:
         return 0
-    row = connection.execute(
-        f"SELECT pg_catalog.count(*) FROM ONLY {quoted(facts.schema, facts.table)} AS t"  # noqa: S608 (quoted names)
-        f" WHERE t.{quoted(facts.name)} IS NOT NULL AND {what} OPERATOR(pg_catalog.=) ANY ({among})".encode()
-    ).fetchone()
-    return int(row[0]) if row is not None else 0
+    return tenant_columns.count_values(connection, facts, f"AND {what} OPERATOR(pg_catalog.=) ANY ({among})")
 
 
 def functions(store: KeyringStore, keyring: Keyring, change: Change) -> tuple[Make, Reopen]:
