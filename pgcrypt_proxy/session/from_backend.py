@@ -47,7 +47,7 @@ class FromBackend:
     def __init__(self, link: Link, courses: Courses) -> None:
         self._link = link
         self._courses = courses
-        self._rest = b""  # rows that wait for keys of tenants
+        self._rest = b""  # rows that wait for keys
         self._waited_for = self._waits = 0
         self._handlers: dict[int, Handler] = {
             ord("1"): self.on_parse_complete,
@@ -109,7 +109,7 @@ class FromBackend:
         self._waits = self._waits + 1 if len(rows.rest) == self._waited_for else 1
         self._waited_for = len(rows.rest)
         if self._waits > MAX_TRIES:
-            raise KeyUnavailable("the data encryption keys of tenants do not stay in memory until they are used")
+            raise KeyUnavailable("the data encryption keys do not stay in memory until they are used")
         self._rest = rows.rest
         ask_for_keys(link, Side.BACKEND, KeyNotLoaded(key_ids=rows.key_ids))
 

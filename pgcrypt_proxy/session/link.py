@@ -152,7 +152,7 @@ class Link:
         self.generation = 0
         #: Grows with everything sent that may change what a name means (search_path above all).
         self.executions = 0
-        #: Which sides wait for keys of tenants, and why such could not be had.
+        #: Which sides wait for keys that are loaded, and why such could not be had.
         self.awaiting_keys: set[Side] = set()
         self.key_errors: dict[Side, PgcryptError] = {}
         self.is_server_ending = False

@@ -160,7 +160,7 @@ class Session:
 
     @property
     def is_holding_backend(self) -> bool:
-        """Whether the server's messages wait in the buffer, for keys of tenants."""
+        """Whether the server's messages wait in the buffer, for keys."""
         return bool(self._link.awaiting_keys) and Side.BACKEND in self._link.awaiting_keys
 
     @property

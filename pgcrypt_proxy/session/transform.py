@@ -294,7 +294,7 @@ class Values:
     def opener(self, column: ProtectedColumn, format_code: int, tenant: str | None = None) -> Opener:
         """Turns the server's value of a protected column into the client's, in the format it asked for.
 
-        `tenant` is the session's, where that decides what is opened. Raises KeyNotLoaded for keys of tenants.
+        `tenant` is the session's, where that decides what is opened. Raises KeyNotLoaded for keys to be loaded.
         """
         context = SealContext(column.id, column.data_class, "" if column.tenant is None else tenant or "")
         has_tenants = column.tenant is not None
